@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-long test-model test-faults test-mongo bench bench-quick bench-peers check image dist lock clean
+.PHONY: help run stop test test-crash test-long test-model test-faults test-mongo chaos bench bench-quick bench-peers check image dist site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -29,6 +29,9 @@ test-faults: ## make faults in copies of the code and check that tests find them
 test-mongo: ## run the tests of the store, the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)
 
+chaos: ## run jobs on three managers amid faults, and judge what became of them (SEED=1 MINUTES=5)
+	@SEED="$(SEED)" MINUTES="$(MINUTES)" scripts/chaos
+
 bench: ## measure fastlane against a bare baseline and update docs/performance.md; 40 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
 
@@ -46,6 +49,9 @@ image: ## build the image fastlane:latest, and lists of what is in it, in dist/ 
 
 dist: ## make a release of the tagged commit in dist/ and check it (ARGS='--untagged' for a trial)
 	@scripts/dist $(ARGS)
+
+site: ## build the documentation as a site in dist/site, with search, and check its links
+	@scripts/site
 
 lock: ## update requirements/*.txt to the newest compatible versions, with hashes
 	@scripts/lock

@@ -1,4 +1,5 @@
-"""The build backend (PEP 517): setuptools, which first makes what is not in git: the web pages, and the generated half of the client.
+"""The build backend (PEP 517): setuptools, which first makes what is not in git: the version, the web pages, and the generated half of the
+client.
 
 The client's types are made by running fastlane's own code, so a build needs what running fastlane needs.
 """
@@ -12,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import build_meta
-from setuptools.build_meta import (
-    build_sdist,
-    get_requires_for_build_sdist,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
-)
+from setuptools.build_meta import get_requires_for_build_sdist
+
+from builder import version
 
 __all__ = [
     "build_editable",
@@ -57,6 +55,24 @@ def build_editable(wheel_directory: str, config_settings: Options = None, metada
     return str(build_meta.build_editable(wheel_directory, config_settings, metadata_directory))
 
 
+def build_sdist(sdist_directory: str, config_settings: Options = None) -> str:
+    """Writes the version, then packs the sources."""
+    version.write(ROOT)
+    return str(build_meta.build_sdist(sdist_directory, config_settings))
+
+
+def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Options = None) -> str:
+    """Writes the version, which the metadata name."""
+    version.write(ROOT)
+    return str(build_meta.prepare_metadata_for_build_wheel(metadata_directory, config_settings))
+
+
+def prepare_metadata_for_build_editable(metadata_directory: str, config_settings: Options = None) -> str:
+    """As for a wheel."""
+    version.write(ROOT)
+    return str(build_meta.prepare_metadata_for_build_editable(metadata_directory, config_settings))
+
+
 def dependencies() -> list[str]:
     """What fastlane itself needs, from setup.cfg."""
     config = ConfigParser()
@@ -65,7 +81,9 @@ def dependencies() -> list[str]:
 
 
 def make() -> None:
-    """Makes what is not in git. The pages only where their sources and npm are: without pages, the server says what is missing."""
+    """Makes what is not in git, the version first. The pages only where their sources and npm are: without pages, the server says what is
+    missing."""
+    version.write(ROOT)
     pages = (
         [str(ROOT / "scripts/static")] if (ROOT / "static/package.json").exists() and shutil.which("node") and shutil.which("npm") else []
     )

@@ -12,8 +12,11 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
+
+from builder import version
 
 ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "fastlane/client"
@@ -46,7 +49,7 @@ NAMES = {
 UNTYPED = {"Data"}
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict[str, Any]", "null": "None"}
 JSON = "application/json"
-MEDIA = {JSON, "text/event-stream", "text/plain"}
+MEDIA = {JSON, "text/event-stream", "text/plain", "application/gzip"}
 """What the client reads."""
 WIDTH = 140
 
@@ -90,7 +93,7 @@ class Types:
     def text(self) -> str:
         """The source of all types."""
         aliases = [f"{name} = Literal[{_wrapped(words)}]" for name, words in self.aliases.items()]
-        classes = [f"class {name}(TypedDict):\n{_docstring(words)}\n\n{''.join(rows)}" for name, (rows, words) in self.classes.items()]
+        classes = [_class(name, rows, words) for name, (rows, words) in self.classes.items()]
         return "\n".join(aliases) + "\n\n\n" + "\n\n".join(classes)
 
     def _rows(self, schema: Json, place: str) -> list[str]:
@@ -177,6 +180,15 @@ def _bodies(document: Json) -> Iterator[tuple[str, list[str]]]:
     return iter(found.items())
 
 
+def _class(name: str, rows: list[str], words: str) -> str:
+    """The source of a class. One with a field that is a keyword of Python is made by a call."""
+    if not any(iskeyword(row.partition(":")[0].strip()) for row in rows):
+        return f"class {name}(TypedDict):\n{_docstring(words)}\n\n{''.join(rows)}"
+    pairs = (row.strip().partition(": ") for row in rows)
+    fields = "".join(f"        {field!r}: {type!r},\n" for field, _, type in pairs)
+    return f"{name} = TypedDict(\n    {name!r},\n    {{\n{fields}    }},\n)\n{textwrap.dedent(_docstring(words))}\n"
+
+
 def operations(document: Json) -> Iterator[str]:
     """A constant for each kind of JSON that an operation answers with."""
     schemas = document["components"]["schemas"]
@@ -246,7 +258,8 @@ def is_stale() -> bool:
     files = [CONTRACT, *(SYNCHRONOUS / path.name for path in ASYNCHRONOUS.glob("*.py"))]
     if not all(file.exists() for file in files):
         return True
-    sources = (path for path in (ROOT / "fastlane").rglob("*.py") if path != CONTRACT and path.parent != SYNCHRONOUS)
+    made = {CONTRACT, ROOT / version.FILE}
+    sources = (path for path in (ROOT / "fastlane").rglob("*.py") if path not in made and path.parent != SYNCHRONOUS)
     return max(path.stat().st_mtime for path in (*sources, Path(__file__))) >= min(file.stat().st_mtime for file in files)
 
 
@@ -266,5 +279,7 @@ def make() -> None:
             path.unlink()
 
 
-if __name__ == "__main__" and ("--always" in sys.argv[1:] or is_stale()):
-    make()
+if __name__ == "__main__":
+    version.write(ROOT)
+    if "--always" in sys.argv[1:] or is_stale():
+        make()

@@ -33,6 +33,7 @@ from fastlane.executors.swarm.registries import Registries
 from fastlane.liveness import answering
 from fastlane.metrics import Metrics
 from fastlane.models.pool import Pool, endpoints_of
+from fastlane.models.receipt import SealKeys
 from fastlane.notify.mail import MailServer, MakePayload, SmtpSender, mail_writer
 from fastlane.notify.port import Mail, Notifier
 from fastlane.notify.webhooks import WebhookSender
@@ -44,11 +45,12 @@ from fastlane.scheduler.deliverer import STANDS_IN_AFTER, FallbackDeliverer
 from fastlane.scheduler.ports import Ports, WorkerSettings
 from fastlane.scheduler.pruner import Pruner
 from fastlane.scheduler.worker import Worker, retention_rules, worker_settings
+from fastlane.sealing import Sealing
 from fastlane.services.assembly import Services, build_services
+from fastlane.services.receipts import Receipts
 from fastlane.services.startup import HighWaterMark, StartProgress, aligned, opened_store
 from fastlane.sources.labels import LabelSource, SourcePorts
 from fastlane.storage.base import Store
-from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.connection import compact
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.reader import Hub
@@ -89,8 +91,17 @@ R = TypeVar("R", bound=Resource)
 
 
 def make_store(settings: Settings) -> Store:
-    """The store that the settings name."""
-    return MongoStore(settings.store_url) if settings.store_is_mongo else SqliteStore(settings.store_path)
+    """The store that the settings name. Removals from it are sealed, if they have keys for that."""
+    store: Store = _mongo(settings.store_url) if settings.store_is_mongo else SqliteStore(settings.store_path)
+    if settings.receipt_keys:
+        store.retention.notes = Sealing(store, SystemClock(), SealKeys(settings.receipt_keys))
+    return store
+
+
+def _mongo(url: str) -> Store:
+    from fastlane.storage.mongo.store import MongoStore  # its driver takes 10 MiB
+
+    return MongoStore(url)
 
 
 def make_hub(settings: Settings, redis_url: str) -> RedisHints:
@@ -163,9 +174,11 @@ def make_recorder(role: Role, settings: Settings) -> Recorder | None:
 
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
     """The services that the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: the settings' pools."""
-    directory = directory or Directory(store, CurrentPools(settings.pools), clock)
+    directory = directory or Directory(store, CurrentPools(settings.pools, (), settings.calendars), clock)
     describe = change_describer(settings.redact_words)
-    return build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait, describe_change=describe)
+    keys = SealKeys(settings.receipt_keys) if settings.receipt_keys else None
+    services = build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait, describe_change=describe)
+    return replace(services, receipts=Receipts(store, clock, keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +260,7 @@ async def running(
             await enter(meanwhile)
             await meanwhile.enter_async_context(answering_meanwhile(sockets, settings, metrics, progress, most, secure))
         store = await enter(opened_store(factories.store(settings), progress, awaited=settings.store_is_mongo))
-        directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock, read_pools)))
+        directory = await enter(opened(Directory(store, CurrentPools(settings.pools, (), settings.calendars), clock, read_pools)))
         hub = await enter(opened(factories.hub(settings, redis_url)))
         queue = factories.queue(settings, redis_url)
         if role != "api":

@@ -12,6 +12,7 @@ import structlog
 from fastlane.clock import Clock, end_if_cancelled
 from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.access import Requester
+from fastlane.models.calendar import Calendar
 from fastlane.models.event import Event, EventKind
 from fastlane.models.host import HostRecord, place_of
 from fastlane.models.pool import DirectoryMark, KnownHost, Pool, PoolsRevision, by_address, hosts_to_know, pools_digest, pools_in_force
@@ -20,9 +21,10 @@ from fastlane.storage.base import EventStore, HostStore
 
 class CurrentPools(Sequence[Pool]):
     """A sequence of pools whose content is replaced as a whole. ``settings``: the pools as the settings have them; ``records``: the hosts
-    that the store keeps."""
+    that the store keeps; ``calendars``: the calendars of the settings, which stay."""
 
-    def __init__(self, settings: Sequence[Pool], records: Sequence[HostRecord] = ()) -> None:
+    def __init__(self, settings: Sequence[Pool], records: Sequence[HostRecord] = (), calendars: Sequence[Calendar] = ()) -> None:
+        self.calendars = tuple(calendars)
         self._listeners: list[Callable[[], None]] = []
         self._settings, self._records = tuple(settings), tuple(records)
         self._by_address = by_address(self._records)
@@ -166,7 +168,7 @@ class Directory:
             self._mark, self._read_at = mark, now if changed is None else self._read_at
 
     async def _with(self, records: Sequence[HostRecord], changed: Sequence[str]) -> Sequence[HostRecord]:
-        """The records, these anew."""
+        """The records, with these replaced."""
         if not changed:
             return records
         ids = frozenset(changed)

@@ -115,6 +115,16 @@ class Conflict(FastlaneError):
     """The request contradicts the current state (HTTP 409)."""
 
 
+class NotUnique(Conflict):
+    """A job that is to be unique equals one that waits. ``task_id`` and ``job_id``: the other's; None where the store only knows that there
+    is one."""
+
+    def __init__(self, message: str, *, task_id: str | None = None, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.job_id = job_id
+
+
 class TooMany(FastlaneError):
     """The caller has as many of something as one caller may have (HTTP 429)."""
 

@@ -28,6 +28,8 @@ MAX_SEARCH = 20_000
 PER_PART = 100
 HIDDEN = "(hidden: it may quote one of many secrets)"
 """Shown in place of a text in which more secrets than that may be."""
+BETWEEN = "\n\0\n"
+"""Stands between texts that are searched for secrets at once, which takes as long as one. They have no NUL."""
 
 _PARAMETER = re.compile(r"(?<=[?&])([^\s=&#?]{1,128})=([^\s&#\"'<>]+)")
 _KEPT = re.compile(r"[\w.-]{3}", re.ASCII)
@@ -73,6 +75,13 @@ class Redaction:
         for form in sorted(found, key=len, reverse=True):
             text = _without_cut(text.replace(form, MASK), form)
         return self.text(text)
+
+    def outputs(self, values: Mapping[str, str], envs: Mapping[str, str]) -> dict[str, str]:
+        """The outputs of an execution with these variables, with a mask in place of each secret. For answers, and for other jobs."""
+        shown = self.message(BETWEEN.join(values.values()), envs).split(BETWEEN)
+        if len(shown) < len(values):
+            shown = [HIDDEN] * len(values)
+        return {name: MASK if self.is_secret(name) else text for name, text in zip(values, shown, strict=False)}
 
     def _secrets(self, envs: Mapping[str, str]) -> Iterator[str]:
         for name, value in envs.items():

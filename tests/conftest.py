@@ -17,6 +17,7 @@ from tests.support.images import built_image
 from tests.support.mongo import OUTSIDE, RealMongo, database_url, emptied, server_name
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
+from tests.support.shares import left_out
 from tests.support.side_by_side import Units, check_units, in_order
 from tests.support.stores import DATABASES, ON_MONGO, store_name
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
@@ -27,6 +28,10 @@ __all__ = ["built_image", "engine", "joined_managers", "private_registry", "regi
 # No example has to be quick: other processes, and a lower priority, delay any of them. The rest is as Hypothesis has it, here or in CI.
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+LONG_TIMEOUT = 400
+"""Seconds after which a long test hangs, where it does not say so itself: much runs beside it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,11 +48,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units |
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what only SQLite has, and brings tests that run side by side into the order in which they begin."""
-    if ON_MONGO:
-        elsewhere = [item for item in items if item.get_closest_marker("sqlite")]
-        config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if item not in elsewhere]
+    """Leaves out what only SQLite has and what is in the share of another commit, gives long tests more time, and brings tests that run
+    side by side into the order in which they begin."""
+    elsewhere = {item for item in items if ON_MONGO and item.get_closest_marker("sqlite")}.union(left_out(items))
+    config.hook.pytest_deselected(items=list(elsewhere))
+    items[:] = [item for item in items if item not in elsewhere]
+    for item in items:
+        if item.get_closest_marker("thorough") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT))
     check_units(items)
     if getattr(config.option, "loadgroup", False):
         items[:] = in_order(items)

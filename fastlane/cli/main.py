@@ -72,7 +72,10 @@ COMMANDS = {
     "jobs": CommandEntry("fastlane.cli.client.commands.listings:jobs", "Jobs, their schedules and how they are.", LOOK),
     "failures": CommandEntry("fastlane.cli.client.commands.listings:failures", "The last failure of each job, and why.", LOOK),
     "ticks": CommandEntry("fastlane.cli.client.commands.listings:ticks", "What became of each due time of a job.", LOOK),
+    "forecast": CommandEntry("fastlane.cli.client.commands.forecast:forecast", "What will be due, and how full the pools will be.", LOOK),
+    "stats": CommandEntry("fastlane.cli.client.commands.trends:stats", "What a job's runs took: time, memory, processor, output.", LOOK),
     "logs": CommandEntry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
+    "grep": CommandEntry("fastlane.cli.client.commands.grep:grep", "Lines in the logs of many runs.", LOOK),
     "events": CommandEntry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),
     "deliveries": CommandEntry(
         "fastlane.cli.client.commands.events:deliveries", "What was sent by webhook and mail, and whether it was taken.", LOOK
@@ -80,9 +83,12 @@ COMMANDS = {
     "why": CommandEntry("fastlane.cli.client.commands.details:why", "What a job waits for, or how it ended.", LOOK),
     "inspect": CommandEntry("fastlane.cli.client.commands.details:inspect", "A job in full, as JSON.", LOOK),
     "open": CommandEntry("fastlane.cli.client.commands.details:open_page", "The page of a job's log, in the browser.", LOOK),
+    "receipt": CommandEntry("fastlane.cli.client.commands.receipts:receipt", "What proves that a run happened, and how it ended.", LOOK),
+    "verify": CommandEntry("fastlane.cli.verify:verify", "Check a receipt, or all receipts of a task.", LOOK),
     "stop": CommandEntry("fastlane.cli.client.commands.control:stop", "Stop a job.", CONTROL),
-    "retry": CommandEntry("fastlane.cli.client.commands.control:retry", "Run a job's last execution again.", CONTROL),
+    "retry": CommandEntry("fastlane.cli.client.commands.control:retry", "Run a job's last execution again, or any.", CONTROL),
     "run-now": CommandEntry("fastlane.cli.client.commands.control:run_now", "Run a job once now.", CONTROL),
+    "backfill": CommandEntry("fastlane.cli.client.commands.backfill:backfill", "Run due times that have no success.", CONTROL),
     "start": CommandEntry("fastlane.cli.client.commands.changes:start", "Start a stopped job's schedule again.", CONTROL),
     "edit": CommandEntry("fastlane.cli.client.commands.changes:edit", "Change a job in your editor.", CONTROL),
     "set": CommandEntry("fastlane.cli.client.commands.changes:set_fields", "Change fields of a job.", CONTROL),
@@ -98,6 +104,9 @@ COMMANDS = {
     "reload": CommandEntry("fastlane.cli.client.commands.control:reload", "Read the pools from the settings again.", SERVER),
     "up": CommandEntry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": CommandEntry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
+    "calendars": CommandEntry(
+        "fastlane.cli.client.commands.calendars:calendars", "Calendars of dates that jobs skip: list, show, put and delete them.", SERVER
+    ),
     "worker": CommandEntry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
     "check": CommandEntry("fastlane.cli.servers:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
     "export": CommandEntry("fastlane.cli.store:export_store", "Write all that the store keeps to a file.", SERVER),
@@ -111,8 +120,9 @@ COMMANDS = {
     "diff": CommandEntry("fastlane.cli.client.commands.apply:diff", "What apply would change.", FILES),
     "import-crontab": CommandEntry("fastlane.cli.client.commands.apply:import_crontab", "Write such a file from a crontab.", FILES),
     "import-ofelia": CommandEntry(
-        "fastlane.cli.client.commands.import_ofelia:import_ofelia", "Write such a file from Ofelia's file or labels.", FILES
+        "fastlane.cli.client.commands.apply:import_ofelia", "Write such a file from Ofelia's file or labels.", FILES
     ),
+    "mcp": CommandEntry("fastlane.cli.client.commands.mcp:mcp", "Let a program that talks use the server, over stdio.", FILES),
     "context": CommandEntry("fastlane.cli.client.commands.contexts:context", "Which server is asked, and as whom.", FILES),
     "completion": CommandEntry("fastlane.cli.client.reference:completion", "Completion for bash, zsh and fish.", FILES),
     "version": CommandEntry("fastlane.cli.main:version", "Show the version.", FILES),

@@ -123,7 +123,7 @@ def export_store(config: str | None, data_dir: str | None, output: str | None, n
       fastlane export --compose shop/nightly -o compose.yaml
     """
     if job is not None:
-        from fastlane.cli.client.commands.export_compose import export_compose
+        from fastlane.cli.client.commands.apply import export_compose
 
         export_compose(job, None if output in (None, "-") else Path(output or ""))
         return
@@ -207,7 +207,7 @@ async def _refuse_workers(settings: "Settings", stack: AsyncExitStack) -> None:
 
 
 def _show(summary: "Summary") -> None:
-    click.echo("All dispatch is paused. Look at what is to run, stop or delete what is not, then `fastlane dispatch resume`.")
+    click.echo("All dispatch is paused. Look at what is due to run, stop or delete what should not, then `fastlane dispatch resume`.")
     if summary.due:
         click.echo(f"Due already ({summary.due}):")
         for job in summary.first_due:
@@ -218,6 +218,11 @@ def _show(summary: "Summary") -> None:
         for execution in summary.first_under_way:
             place = f" on {execution.host}" if execution.host else ""
             click.echo(f"  {execution.status:<9}{execution.task_id}/{execution.job_id}{place}")
+    if summary.backfills:
+        click.echo(f"Backfills that go on after that, unless `fastlane backfill JOB --stop` ends them first ({summary.backfills}):")
+        for backfill in summary.first_backfills:
+            left = f"{len(backfill.remaining):,} of {backfill.total:,} due times have not begun"
+            click.echo(f"  {backfill.task_id}/{backfill.id}  {left}")
 
 
 class _TransferProgress:

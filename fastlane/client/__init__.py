@@ -21,6 +21,7 @@ from fastlane.client.errors import (
     WrongAddress,
 )
 from fastlane.client.log_output import AttemptBegan, Ended, Failed, Finished, LogEvent, LogQuery, Output
+from fastlane.client.log_search import LogHit, LogMissing, SearchCounts, SearchEnded, SearchEvent, SearchProgress, SearchQuery
 from fastlane.client.synchronous.client import Client
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "Invalid",
     "JobFailed",
     "LogEvent",
+    "LogHit",
+    "LogMissing",
     "LogQuery",
     "NotEnded",
     "NotFastlane",
@@ -45,6 +48,11 @@ __all__ = [
     "NotStarted",
     "Output",
     "Refused",
+    "SearchCounts",
+    "SearchEnded",
+    "SearchEvent",
+    "SearchProgress",
+    "SearchQuery",
     "TooMany",
     "Unauthorized",
     "Unavailable",

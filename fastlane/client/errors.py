@@ -35,6 +35,8 @@ class Refused(ClientError):
         self.problem = problem or {}
         self.repeated = False
         """Whether the request had been sent before, without an answer."""
+        self.headers: Mapping[str, str] = {}
+        """The headers of the answer."""
 
 
 class Invalid(Refused):

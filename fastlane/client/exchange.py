@@ -55,6 +55,15 @@ class Answered(Generic[A]):
     etag: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer as it came: its status, its headers by their names in any case, and its bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 class Attempts:
     """The tries of one request, for ``patience`` seconds. ``now`` is any clock that only goes forward."""
 
@@ -64,7 +73,7 @@ class Attempts:
         self._until = now + (patience if reached else min(patience, UNREACHED))
 
     def succeeded(self, now: float) -> None:
-        """Begins patience anew, after an answer."""
+        """Starts the patience again, after an answer."""
         self._delay = FIRST
         self._until = now + self._patience
 
@@ -89,9 +98,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def json_of(response: httpx.Response) -> Any:
     """The JSON of an answer. Raises NotFastlane."""
+    check_sender(response)
+    return response.json()
+
+
+def check_sender(response: httpx.Response) -> None:
+    """Raises NotFastlane when something else answered."""
     if VERSION_HEADER not in response.headers:
         raise _not_fastlane(response)
-    return response.json()
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:

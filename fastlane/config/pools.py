@@ -395,7 +395,7 @@ POOL_KEYS: Keys = {
         "retention",
         read_retention,
         "`keep_…`, `max_executions`",
-        "[how long history stays](operations.md#retention), in place of the settings; see below",
+        "[how long history stays](operations.md#retention), instead of the settings; see below",
         show=lambda retention: show_keys(retention, RETENTION_KEYS),
     ),
     "maxWaiting": Key(
@@ -406,6 +406,13 @@ POOL_KEYS: Keys = {
     ),
     "maxWaitingPerTask": Key(
         "max_waiting_of_task", lambda value: read_number(value, 1, 100_000), "none", "the same of one task, up to 100,000"
+    ),
+    "fairShare": Key(
+        "fair_share",
+        FLAG.read,
+        "false",
+        "`true` lets [the tasks of this pool take turns](scheduling.md#let-tasks-take-turns); else a pool starts what has waited longest",
+        show=lambda on: on or None,
     ),
 }
 

@@ -4,6 +4,7 @@
 setting, add a field.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
@@ -14,7 +15,8 @@ from urllib.parse import urlsplit
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS, Token, User
 from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
-from fastlane.config.types import LAST_PORT, MONGO, SQLITE, Invocation, Role, SettingType, choice, number, path_like
+from fastlane.config.types import LAST_PORT, MONGO, SQLITE, Invocation, Key, Keys, Role, SettingType, choice, number, path_like, read_tables
+from fastlane.models.calendar import MOST_DATES, Calendar, in_order, read_name, read_text
 from fastlane.models.host import Reserve
 from fastlane.models.image import RegistryLogin
 from fastlane.models.pool import Pool
@@ -22,6 +24,33 @@ from fastlane.models.pool import Pool
 PREFIX = "FASTLANE_"
 MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 """The ports of mail servers, by their encryption."""
+
+_CALENDAR = '[{"name": "holidays", "dates": ["2026-12-24..2026-12-26", "2027-01-01"]}]'
+
+
+def _calendar_dates(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MOST_DATES:
+        raise ValueError(f'is not a list of at most {MOST_DATES:,} dates; write ["2026-12-24..2026-12-26", "2027-01-01"]')
+    return in_order(map(read_text, value))
+
+
+_CALENDAR_KEYS: Keys = {"name": Key("id", read_name), "dates": Key("dates", _calendar_dates)}
+
+
+def _calendars(value: object) -> tuple[Calendar, ...]:
+    calendars = tuple(Calendar(**row) for row in read_tables(value, "calendar", _CALENDAR_KEYS, ("name", "dates"), _CALENDAR))
+    names = [one.id for one in calendars]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"has two calendars named {twice[0]!r}; join them in one")
+    return calendars
+
+
+def _show_calendars(calendars: Sequence[Calendar]) -> str:
+    return json.dumps([{"name": one.id, "dates": list(one.dates)} for one in calendars], ensure_ascii=False)
+
+
+CALENDARS = SettingType(_calendars, _show_calendars, empty=(), tables=True)
+"""The type of ``calendars``: each calendar's name and dates."""
 
 Computed = Callable[[Invocation, Mapping[str, Any]], Any]
 
@@ -187,6 +216,10 @@ class Settings:
         "how long an image stays on an engine that pulled it for an execution, after the last one that used it; at least 1m",
         unset="none: they stay",
     )
+    calendars: tuple[Calendar, ...] = optional(
+        CALENDARS,
+        "dates that jobs skip by a name, [calendars](scheduling.md#calendars), beside the ones that `PUT /calendars/NAME` makes",
+    )
     service_labels: bool = setting(
         types.FLAG,
         "false",
@@ -245,6 +278,12 @@ class Settings:
     ws_start_wait: float = setting(types.DURATION, "25s", "how long a log follower waits for a start before it has to reconnect")
     max_body: int = setting(types.SIZE, "1MiB", "largest request body")
     request_rate: int | None = setting(RATE, "1000", "requests a second of [one caller](operations.md#quotas) to an API process, or `none`")
+    mcp: str = setting(
+        choice("off", "read", "run"),
+        "off",
+        "what `/mcp` offers to [programs that talk](mcp.md), with the caller's own rights: `off`: nothing; `read`: to look; `run`: to run "
+        "jobs too; `fastlane mcp` does not need it",
+    )
     max_log_bytes: int = setting(types.SIZE, "100MiB", "how much of each execution's log is stored")
     keep_jobs: int | None = setting(
         AGE,
@@ -268,6 +307,13 @@ class Settings:
     keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
     keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
     keep_events: int | None = setting(AGE, "90d", "how long [what people and fastlane did](audit.md) stays known")
+    receipt_keys: tuple[str, ...] = optional(
+        types.RECEIPT_KEYS,
+        "keys of [receipts](receipts.md), for servers and workers alike: the first one signs, others verify what they signed before; each "
+        "at least 32 characters",
+        unset="none: no receipts",
+        secret=True,
+    )
     breaker_max_fails: int = setting(number(1, 1000), "5", "consecutive faults of a host after which its circuit breaker opens")
     breaker_reset: float = setting(types.DURATION, "1m", "how long the breaker stays open before a host is tried again")
     metrics_port: int | None = optional(

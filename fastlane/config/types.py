@@ -22,6 +22,7 @@ from fastlane.models.cron import read_timezone
 from fastlane.models.host import Reserve
 from fastlane.models.image import RegistryLogin, registry_host
 from fastlane.models.notify import read_address, read_allowed
+from fastlane.models.receipt import LEAST_KEY
 from fastlane.models.schedule import read_duration, show_duration
 
 LAST_PORT = 65_535
@@ -264,6 +265,17 @@ def _mail_host(value: object) -> str:
     return text
 
 
+def _receipt_keys(value: object) -> tuple[str, ...]:
+    keys = tuple(read_text(value).replace(",", " ").split())
+    if not keys or any(len(key) < LEAST_KEY or not key.isprintable() for key in keys):
+        raise ValueError(
+            f"needs keys of at least {LEAST_KEY} characters, with commas or lines between them; `openssl rand -hex 32` makes one"
+        )
+    if len(set(keys)) < len(keys):
+        raise ValueError("has a key twice")
+    return keys
+
+
 def _mail_password(value: object) -> str:
     text = read_text(value)
     if not text or not text.isprintable():
@@ -421,6 +433,7 @@ MAIL_INTERVAL = SettingType(_mail_interval, show_duration)
 MAIL_HOST = SettingType(_mail_host)
 MAIL_USER = SettingType(read_text_if(str.isprintable, "is not a user's name; leave it out if the mail server needs no login"))
 MAIL_PASSWORD = SettingType(_mail_password, lambda _value: MASK)
+RECEIPT_KEYS = SettingType(_receipt_keys, lambda keys: MASK if keys else "", empty=())
 MAIL_TARGETS = SettingType(_mail_targets, ",".join)
 MAIL_ADDRESS = SettingType(lambda value: read_address(read_stripped_text(value)))
 UNUSED_AFTER = SettingType(_unused_after, show_duration)

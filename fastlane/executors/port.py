@@ -36,7 +36,8 @@ class ServiceTemplate:
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order to run an execution; ``scheduled_for`` in milliseconds. ``resources`` include the pool's limits, but for an order that runs
-    as a service's container (``like``), whose own limits come before the pool's: these are its ``defaults``."""
+    as a service's container (``like``), whose own limits come before the pool's: these are its ``defaults``. ``upstream``: variables about
+    the executions that it follows."""
 
     execution_id: str
     task_id: str
@@ -50,6 +51,7 @@ class Order:
     container: Container = NO_CONTAINER
     like: ServiceTemplate | None = None
     defaults: Resources = NO_RESOURCES
+    upstream: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

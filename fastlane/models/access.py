@@ -22,6 +22,11 @@ class Role(StrEnum):
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
+def may_see(visible: str | None, task_id: str) -> bool:
+    """Whether a caller may see this task. ``visible``: the pattern of the tasks that it may see, like a pool's ``match``; None: all."""
+    return visible is None or re.match(visible, task_id) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A user, or the holder of a token. ``tasks`` is a pattern like a pool's ``match``; an empty one matches all tasks."""
@@ -32,7 +37,7 @@ class Principal:
 
     def sees(self, task_id: str) -> bool:
         """Whether the principal may see this task, and change it if its role allows that."""
-        return re.match(self.tasks, task_id) is not None
+        return may_see(self.tasks, task_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,8 +364,9 @@ def read_hostname(value: object) -> str:
 
 
 def read_capability(value: object) -> str:
-    """Reads a capability, such as ``NET_ADMIN`` or ``CAP_NET_ADMIN``; returns its name without ``CAP_``."""
-    name = read_text(value).strip().upper().removeprefix("CAP_")
+    """Reads a capability, such as ``NET_ADMIN``, ``CAP_NET_ADMIN`` or ``net_admin``; returns its name without ``CAP_``."""
+    text = read_text(value)
+    name = (text.upper() if text.islower() else text).removeprefix("CAP_")
     if name not in CAPABILITIES:
         raise ValueError(f'{quoted(value)} is not a capability of Linux; write one such as "NET_ADMIN" or "CAP_NET_ADMIN", or "ALL"')
     return name

@@ -3,14 +3,19 @@
 Changes of the clocks follow the rules of Debian's cron(8), as docs/scheduling.md explains: a fixed time in a gap of at most three hours
 runs at the change, and one in a repeated hour runs the first time only; a job whose minute or hour begins with ``*`` runs at each real
 minute that matches. The search goes over wall-clock times and asks the zone when each matching time really is.
+
+``H`` is a number chosen for the job, ``@every`` an interval that is counted from a moment of the job's, and a spread a delay that is chosen
+for the job. What is chosen follows from the ``seed`` and the ``start`` of a ``Cron``, which are settled when the job is made (see
+``Cron.settled``): so its due times are the same in each process.
 """
 
 import calendar
+import hashlib
 import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -21,40 +26,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from croniter import croniter
 
 from fastlane.errors import quoted
-from fastlane.models.month_days import ORDINALS, DateRule, FromEnd, NthWeekday, WorkingDay, read_date, read_weekday
-
-WHOLE = {1: "* * * * *", 60: "@hourly", 1440: "@daily"}
-"""What has a form of its own, by its minutes."""
-
-_EVERY = re.compile(r"@every\s+([0-9]{1,9})([smhd])", re.IGNORECASE | re.ASCII)
-
-
-def every_advice(text: str) -> str | None:
-    """What to write instead of ``@every 5m``; None for any other text."""
-    if not text.strip().lower().startswith("@every"):
-        return None
-    if expression := cron_of_every(text):
-        return f'{quoted(text)} is not cron; write "{expression}"'
-    return f'{quoted(text)} is not cron; write a step that divides an hour or a day, such as "*/5 * * * *" or "0 */6 * * *"'
-
-
-def cron_of_every(text: str) -> str | None:
-    """The expression for ``@every 5m``, by the clock; None for any other text, and where cron cannot count the interval evenly."""
-    found = _EVERY.fullmatch(text.strip())
-    return _evenly(int(found[1]), found[2].lower()) if found else None
-
-
-def _evenly(number: int, unit: str) -> str | None:
-    """The expression for an interval of seconds, minutes, hours or days; None when cron cannot count it evenly."""
-    minutes, seconds = divmod(number * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit], 60)
-    if seconds or not minutes:
-        return None
-    if minutes in WHOLE:
-        return WHOLE[minutes]
-    if 60 % minutes == 0:
-        return f"*/{minutes} * * * *"
-    return f"0 */{minutes // 60} * * *" if 1440 % minutes == 0 and minutes % 60 == 0 else None
-
+from fastlane.models.month_days import DateRule, FromEnd, NthWeekday, WorkingDay, read_date, read_weekday
 
 MAX_TEXT = 256
 ALIASES = {
@@ -86,7 +58,7 @@ class FieldSpec:
     def forms(self) -> str:
         """The advice on what to write."""
         names = f" or {', '.join(self.names)}" if self.names else ""
-        return f"write numbers from {self.low} to {self.high}{names}, ranges (a-b), lists (a,b), steps (*/n, a-b/n){self.counted}"
+        return f"write numbers from {self.low} to {self.high}{names}, ranges (a-b), lists (a,b), steps (*/n, a-b/n), H{self.counted}"
 
 
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -129,10 +101,76 @@ class CronFields:
         return (by_date or by_weekday) if self.either else (by_date and by_weekday)
 
 
+LONGEST_INTERVAL = 366 * 1440
+"""Minutes of the longest ``@every``."""
+_EVERY = re.compile(r"@every(?:\s+(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?)?", re.IGNORECASE | re.ASCII)
+_EVERY_FORMS = 'write @every and an interval of whole minutes, such as "@every 15m", "@every 1h30m" or "@every 2d"'
+
+
 @lru_cache(maxsize=1024)
-def parse_fields(text: str) -> CronFields:
-    """Parses an expression. Raises ValueError, whose text says what to write instead."""
-    parts = _split(text)
+def interval(text: str) -> int | None:
+    """The interval of ``@every 15m`` in milliseconds; None for an expression. Raises ValueError."""
+    if not text.strip().lower().startswith("@every") or len(text) > MAX_TEXT:
+        return None
+    found = _EVERY.fullmatch(text.strip())
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{quoted(text)} is not an interval; {_EVERY_FORMS}")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if total % 60 or not total:
+        raise ValueError(f"{quoted(text)} is not a number of whole minutes; {_EVERY_FORMS}")
+    if total > LONGEST_INTERVAL * 60:
+        raise ValueError(f"{quoted(text)} is longer than 366 days; {_EVERY_FORMS}")
+    return total * 1000
+
+
+CHOSEN_DAYS = 28
+"""Days of a month among which ``H`` chooses: each month has them."""
+_CHOSEN = re.compile(r"h(?:\((?P<first>[0-9]+|[a-z]+)-(?P<last>[0-9]+|[a-z]+)\))?(?:/(?P<step>[0-9]+))?")
+
+
+def chosen(seed: str, what: str, count: int) -> int:
+    """A number from 0 to below ``count``, always the same one for this seed and this use of it, and evenly spread over seeds."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{what}".encode()).digest()[:8]) % count
+
+
+@lru_cache(maxsize=1024)
+def has_choice(text: str) -> bool:
+    """Whether an expression has ``H``, so that its due times depend on the seed."""
+    return interval(text) is None and any(_CHOSEN.fullmatch(item.lower()) for part in _split(text) for item in part.split(","))
+
+
+@lru_cache(maxsize=1024)
+def resolved(text: str, seed: str) -> str:
+    """The five fields of an expression, with numbers in place of each ``H``. Raises ValueError."""
+    parts = zip(FIELDS, _split(text), strict=True)
+    return " ".join(",".join(_resolved(spec, item, seed) for item in part.split(",")) for spec, part in parts)
+
+
+def _resolved(spec: FieldSpec, item: str, seed: str) -> str:
+    found = _CHOSEN.fullmatch(item.lower())
+    if found is None:
+        return item
+    top = CHOSEN_DAYS if spec is DATES else 6 if spec is WEEK else spec.high
+    low, high = (_number(spec, found["first"]), _number(spec, found["last"])) if found["first"] else (spec.low, top)
+    if high > top and spec is DATES:
+        words = f"H chooses among days that each month has; write a range up to {top}"
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: {words}")
+    if low > high:
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: the range runs backwards; write H({high}-{low})")
+    step = _step(spec, item, found["step"])
+    if not step:
+        return str(low + chosen(seed, spec.name, high - low + 1))
+    if step > high - low + 1:
+        words = f"the step is larger than the range; write one from 1 to {high - low + 1}"
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: {words}")
+    return f"{low + chosen(seed, spec.name, step)}-{high}/{step}"
+
+
+@lru_cache(maxsize=1024)
+def parse_fields(text: str, seed: str = "") -> CronFields:
+    """Parses an expression, with the numbers that the seed chooses. Raises ValueError, whose text says what to write instead."""
+    parts = resolved(text, seed).split(" ")
     items = [[_item(spec, item) for item in part.split(",")] for spec, part in zip(FIELDS, parts, strict=True)]
     plain = [[item for item in some if isinstance(item, str)] for some in items]
     expanded = croniter.expand(" ".join(",".join(some) or "*" for some in plain))[0]
@@ -162,8 +200,8 @@ def _split(text: str) -> list[str]:
     """The five fields of an expression or an alias."""
     if len(text) > MAX_TEXT:
         raise ValueError(f"has more than {MAX_TEXT} characters; {FORMS}")
-    if advice := every_advice(text):
-        raise ValueError(advice)
+    if interval(text) is not None:
+        raise ValueError(f"{quoted(text)} is an interval, and has no fields; {FORMS}")
     parts = re.findall(r"\S+", text, re.ASCII)
     if len(parts) == 1 and parts[0].startswith("@"):
         if parts[0].lower() not in ALIASES:
@@ -214,161 +252,14 @@ def _step(spec: FieldSpec, item: str, text: str | None) -> int:
         return 0
     step = _small(text)
     if step is None or not 1 <= step <= spec.high:
-        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: the step is too large; write one from 1 to {spec.high}")
+        what = "small" if step == 0 else "large"
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: the step is too {what}; write one from 1 to {spec.high}")
     return step
 
 
 def _small(digits: str) -> int | None:
     """The number; None for one that is too long to be meant."""
     return int(digits) if len(digits) < 10 else None
-
-
-MONTHS_IN_WORDS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
-WEEKDAYS_IN_WORDS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
-MOST_TIMES = 6
-"""Times of day that are listed one by one."""
-LONG = 5
-"""Numbers that are said as steps where they can be."""
-
-
-@lru_cache(maxsize=1024)
-def describe(text: str) -> str:
-    """An expression that ``read_cron`` accepts, in words."""
-    fields = parse_fields(text)
-    times, days = _times(fields), _days(fields)
-    if times.startswith("Every"):
-        return f"{times}, {days}" if days else times
-    return f"{times}, {days}" if days else f"{times} every day"
-
-
-def _times(fields: CronFields) -> str:
-    """When in a day."""
-    minutes, hours = fields.minutes, fields.hours
-    if (step := _common_step(minutes, 60)) is not None:
-        every = "Every minute" if step == 1 else f"Every {step} minutes"
-        return every if len(hours) == 24 else f"{every} {_during(hours)}"
-    if len(minutes) * len(hours) <= MOST_TIMES:
-        return f"At {_listed([f'{hour:02}:{minute:02}' for hour in hours for minute in minutes])}"
-    if (hourly := _every_hour(hours, minutes)) is not None:
-        return hourly
-    return f"At {_numbered('minute', minutes)} of {_numbered('hour', hours)}"
-
-
-def _every_hour(hours: Sequence[int], minutes: Sequence[int]) -> str | None:
-    """Times that repeat every hour or every few hours, all day or for a part of it; None for others."""
-    past = "" if minutes == (0,) else f" at {_numbered('minute', minutes)}"
-    if (step := _common_step(hours, 24)) is not None:
-        return f"Every {'hour' if step == 1 else f'{step} hours'}{past}"
-    runs = _runs(hours)
-    if len(minutes) == 1 and len(runs) == 1:
-        return f"Every hour from {runs[0][0]:02}:{minutes[0]:02} to {runs[0][1]:02}:{minutes[0]:02}"
-    return None
-
-
-def _during(hours: Sequence[int]) -> str:
-    """In which hours, each as a whole."""
-    if (step := _common_step(hours, 24)) is not None:
-        return f"of every {_ordinal(step)} hour"
-    return _listed([f"from {first:02}:00 to {last:02}:59" for first, last in _runs(hours)])
-
-
-def _days(fields: CronFields) -> str:
-    """On which days; empty for all of them."""
-    months, weekdays = _months(fields.months), _weekdays(fields)
-    by_date, by_weekday = len(fields.days) < 31, len(fields.weekdays) < 7
-    if (not by_date and not by_weekday) or (fields.either and not (by_date and by_weekday)):
-        return f"every day {months}" if months else ""
-    month = months.removeprefix("in ") if months.startswith("in ") else f"the month{months and ' '}{months}"
-    nth = _nth(fields)
-    on_nth = f"on {_listed(nth)} of {month}" if nth else ""
-    if not by_date:
-        every = f"{'every ' * (len(fields.weekdays) == 1)}{weekdays}{months and ' '}{months}" if weekdays else ""
-        return ", and ".join(filter(None, (every, on_nth)))
-    numbers = [_numbered("day", sorted(fields.days))] if fields.days else []
-    dates = f"on {_listed([*numbers, *dict.fromkeys(rule.words for rule in fields.dates)])} of {month}"
-    if not by_weekday:
-        return dates
-    if fields.either:
-        return ", and ".join(filter(None, (dates, weekdays and f"every {weekdays}{months and ' '}{months}", on_nth)))
-    return f"{dates}, but only {_listed([*filter(None, [weekdays]), *nth])}"
-
-
-def _nth(fields: CronFields) -> list[str]:
-    """The weekdays that are counted within their month."""
-    return list(dict.fromkeys(f"the {ORDINALS[rule.nth]} {WEEKDAYS_IN_WORDS[rule.weekday]}" for rule in fields.nth))
-
-
-def _months(months: Sequence[int]) -> str:
-    """In which months; empty for all of them."""
-    if len(months) == 12:
-        return ""
-    words = _ranges(months, lambda month: MONTHS_IN_WORDS[month - 1])
-    return f"from {words[0]}" if len(words) == 1 and len(months) > 1 else f"in {_listed(words)}"
-
-
-def _weekdays(fields: CronFields) -> str:
-    """The weekdays, from Monday on; empty when there are none."""
-    from_monday = sorted((day - 1) % 7 for day in fields.weekdays)
-    return _listed(_ranges(from_monday, lambda day: WEEKDAYS_IN_WORDS[(day + 1) % 7])) if from_monday else ""
-
-
-def _common_step(values: Sequence[int], size: int) -> int | None:
-    """The distance between values that repeat evenly and for ever, beginning with 0, in a field of this size."""
-    if len(values) < 2 or size % len(values):
-        return None
-    step = size // len(values)
-    return step if list(values) == list(range(0, size, step)) else None
-
-
-def _runs(values: Sequence[int]) -> list[tuple[int, int]]:
-    """The first and the last of each row of numbers without a gap."""
-    found: list[tuple[int, int]] = []
-    for value in values:
-        if found and found[-1][1] == value - 1:
-            found[-1] = (found[-1][0], value)
-        else:
-            found.append((value, value))
-    return found
-
-
-def _numbered(noun: str, values: Sequence[int]) -> str:
-    """Numbers with what they count."""
-    return f"{noun}{'s' if len(values) > 1 else ''} {_listed(_ranges(values, str))}"
-
-
-def _ranges(values: Sequence[int], name: Callable[[int], str]) -> list[str]:
-    """Names, three or more in a row as a range, and many at the same distance as steps."""
-    step = values[1] - values[0] if len(values) >= LONG else 1
-    if step > 1 and list(values) == list(range(values[0], values[-1] + 1, step)):
-        return [f"{name(values[0])} to {name(values[-1])} in steps of {step}"]
-    words: list[str] = []
-    for first, last in _runs(values):
-        if last - first < 2:
-            words += [name(value) for value in range(first, last + 1)]
-        else:
-            words.append(f"{name(first)} to {name(last)}")
-    return words
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _ordinal(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")
 
 
 ZONE_FORMS = 'write an IANA name such as "Europe/Berlin"'
@@ -428,7 +319,7 @@ def _by_any_name() -> dict[str, str]:
     return known
 
 
-DAY = 86_400_000
+MINUTE, DAY = 60_000, 86_400_000
 LARGEST_GAP = 3 * 3_600_000
 """Milliseconds. A longer jump ahead corrects the calendar (a day left out at the date line); times in it never existed."""
 
@@ -445,16 +336,63 @@ _MILLISECOND = timedelta(milliseconds=1)
 @dataclass(frozen=True, slots=True)
 class Cron:
     """A periodic schedule: the expression as written, and the IANA name of its time zone. Made by ``read_cron``. A schedule of several
-    entries has the others as ``also``: it is due when any of them is, and once when several are."""
+    entries has the others as ``also``: it is due when any of them is, and once when several are. ``seed``: what the numbers of ``H``
+    and of the spread follow from; ``start``: the moment in milliseconds from which ``@every`` counts. None: it is not settled, or needs
+    none. A cron is the same whatever these two are: a job keeps them. ``spread``: the longest delay of its due times in milliseconds, whole
+    minutes, the same for all entries."""
 
     text: str
     timezone: str = "UTC"
     also: tuple["Cron", ...] = ()
+    spread: int = 0
+    seed: str | None = field(default=None, compare=False)
+    start: int | None = field(default=None, compare=False)
 
     @property
     def entries(self) -> tuple["Cron", ...]:
         """Each entry by itself."""
-        return (Cron(self.text, self.timezone), *self.also) if self.also else (self,)
+        return (replace(self, also=()), *self.also) if self.also else (self,)
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether the due times depend on the seed."""
+        return self.spread > 0 or any(has_choice(entry.text) for entry in self.entries)
+
+    @property
+    def delay(self) -> int:
+        """By how much each due time is delayed, in milliseconds: always the same time, from 0 to the spread. 0 before it is settled."""
+        return chosen(self.seed, "spread", self.spread // MINUTE + 1) * MINUTE if self.spread and self.seed is not None else 0
+
+    def spread_over(self, spread: int) -> "Cron":
+        """The same schedule with that spread."""
+        return replace(self, spread=spread, also=tuple(entry.spread_over(spread) for entry in self.also))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known when it is due."""
+        return all(
+            (entry.seed is not None or not (entry.spread or has_choice(entry.text)))
+            and (entry.start is not None or interval(entry.text) is None)
+            for entry in self.entries
+        )
+
+    def settled(self, seed: str | None, start: int, before: "Cron | None" = None) -> "Cron":
+        """The cron of a job. Its numbers follow from this seed and its intervals count from ``start`` (whole minutes), unless ``before``,
+        the cron that the job had, has a seed, and an entry with the same interval."""
+        known = before.entries if before is not None else ()
+        seed = next((entry.seed for entry in known if entry.seed is not None), seed)
+        starts = {entry.text: entry.start for entry in known if entry.start is not None}
+        own = start // MINUTE * MINUTE
+        entries = [
+            replace(
+                entry,
+                also=(),
+                seed=seed if entry.spread or has_choice(entry.text) else None,
+                start=None if interval(entry.text) is None else starts.get(entry.text, own),
+            )
+            for entry in self.entries
+        ]
+        return replace(entries[0], also=tuple(entries[1:]))
 
     @property
     def texts(self) -> str:
@@ -463,8 +401,7 @@ class Cron:
 
     def in_zones(self, zones: Callable[[str], str]) -> "Cron":
         """The same schedule, with another zone for each entry, by the one that it has."""
-        also = tuple(entry.in_zones(zones) for entry in self.also)
-        return Cron(self.text, zones(self.timezone), also)
+        return replace(self, timezone=zones(self.timezone), also=tuple(entry.in_zones(zones) for entry in self.also))
 
     def due_at(self, due: int) -> str | None:
         """Which of several entries are due at that moment (milliseconds), for people; None when there is only one."""
@@ -475,7 +412,7 @@ class Cron:
 
 def joined(entries: Sequence[Cron]) -> Cron | None:
     """One schedule of these entries; None without any."""
-    return Cron(entries[0].text, entries[0].timezone, tuple(entries[1:])) if entries else None
+    return replace(entries[0], also=tuple(entries[1:])) if entries else None
 
 
 MAX_ENTRIES = 20
@@ -486,19 +423,19 @@ def read_cron(text: object, timezone: object = None) -> Cron:
     """Reads an expression and a zone (None: UTC). Raises ValueError, whose text says what to write instead."""
     if not isinstance(text, str):
         raise ValueError(f"is not text; {FORMS}")
-    if next(_dates(parse_fields(text), date(2000, 1, 1)), None) is None:
+    if interval(text) is None and next(_dates(parse_fields(text), date(2000, 1, 1)), None) is None:
         raise ValueError(f"{quoted(text)} never runs: none of its months has that day; write another day or month")
     return Cron(text, read_timezone(timezone))
 
 
 def next_tick(cron: Cron, after: int) -> int | None:
     """The first due time strictly after a moment, both in milliseconds since 1970; None when none comes within 50 years."""
-    return next(_ticks(cron, after), None)
+    return next(ticks_after(cron, after), None)
 
 
 def ticks_between(cron: Cron, after: int, until: int, most: int) -> tuple[int, ...]:
     """The first ``most`` due times after ``after`` and up to ``until``, both in milliseconds; ``until`` is included."""
-    return tuple(islice(takewhile(lambda moment: moment <= until, _ticks(cron, after)), most))
+    return tuple(islice(takewhile(lambda moment: moment <= until, ticks_after(cron, after)), most))
 
 
 def last_tick(cron: Cron, after: int, until: int) -> int | None:
@@ -517,8 +454,8 @@ def last_tick(cron: Cron, after: int, until: int) -> int | None:
     return last
 
 
-def _ticks(cron: Cron, after: int) -> Iterator[int]:
-    """The due times of all entries after a moment, in order, each once."""
+def ticks_after(cron: Cron, after: int) -> Iterator[int]:
+    """The due times of all entries after a moment, in order, each once; all in milliseconds. They end some 50 years later."""
     if not cron.also:
         yield from _entry_ticks(cron, after)
         return
@@ -530,10 +467,20 @@ def _ticks(cron: Cron, after: int) -> Iterator[int]:
 
 
 def _entry_ticks(cron: Cron, after: int) -> Iterator[int]:
+    """The due times of one entry after a moment, in order, each delayed by what was chosen for the job."""
+    delay = cron.delay
+    return (moment + delay for moment in _undelayed(cron, after - delay))
+
+
+def _undelayed(cron: Cron, after: int) -> Iterator[int]:
     """The due times after a moment, in order. Those in the second pass of a repeated hour wait in ``again`` for the first pass to end."""
     if after > LAST_MOMENT - 2 * DAY:
         return
-    fields, where, last = parse_fields(cron.text), zone(cron.timezone), max(after, -1)
+    if (every := interval(cron.text)) is not None:
+        start = cron.start or 0
+        yield from range(start + max((after - start) // every + 1, 1) * every, LAST_MOMENT, every)
+        return
+    fields, where, last = parse_fields(cron.text, cron.seed or ""), zone(cron.timezone), max(after, -1)
     again: deque[int] = deque()
     for wall in _walls(fields, _first_wall(where, last)):
         for moment, repeated in _moments(wall, where, fixed=fields.fixed):
@@ -579,6 +526,17 @@ def _walls(fields: CronFields, start: datetime) -> Iterator[datetime]:
                 yield datetime.combine(day, time(hour, minute))
 
 
+def walls(fields: CronFields, first: datetime, before: datetime) -> list[datetime]:
+    """The matching wall-clock times from ``first`` to before ``before``, in order, whether or not a zone has them. ``first`` is a whole
+    minute; there are few hours between them."""
+    return list(takewhile(lambda wall: wall < before, _walls(fields, first)))
+
+
+def offset_at(where: ZoneInfo, moment: int) -> int:
+    """How far a zone is ahead of UTC at a moment, both in milliseconds."""
+    return _offset((_EPOCH + moment * _MILLISECOND).astimezone(where))
+
+
 def _moments(wall: datetime, where: ZoneInfo, *, fixed: bool) -> tuple[tuple[int, int | None], ...]:
     """When a wall-clock time is due, in milliseconds: never, at one moment, or at two.
 
@@ -591,11 +549,11 @@ def _moments(wall: datetime, where: ZoneInfo, *, fixed: bool) -> tuple[tuple[int
     if before > after:
         return ((utc - before, None if fixed else utc - after),)
     if fixed and after - before <= LARGEST_GAP:
-        return ((_change(where, utc - after, utc - before), None),)
+        return ((moment_of_change(where, utc - after, utc - before), None),)
     return ()
 
 
-def _change(where: ZoneInfo, before: int, after: int) -> int:
+def moment_of_change(where: ZoneInfo, before: int, after: int) -> int:
     """The moment, to the second, at which the zone changes to the offset that it has at ``after``."""
     goal = _offset((_EPOCH + after * _MILLISECOND).astimezone(where))
     while after - before > 1000:

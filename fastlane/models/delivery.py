@@ -4,11 +4,13 @@ The quota of mails about a job's failures, the receivers that fail, and the chec
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
+from fastlane.models.cron import next_tick
+from fastlane.models.done_by import deadline_from, deadline_of, is_deadline
 from fastlane.models.ids import derived_id
 from fastlane.models.job import Execution, Job, Spec
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook, is_triggered, one_each
@@ -173,33 +175,69 @@ def back_off(id: str, made: int) -> int:
     return int(delay * (1 + JITTER * share))
 
 
-def targets_notified(execution: Execution, status: Status, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
-    """The targets that are notified when an execution ends with this status, each under a name of its own: its job's mailboxes, and the
-    webhooks of its job or, if the job has none, of its pool."""
-    spec = execution.spec
-    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(webhooks_of(spec, execution.task_id, pools))]
-    targets: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if is_triggered(webhook.trigger, status)]
-    mailboxes = one_each([mailbox for mailbox in spec.notify if is_triggered(mailbox.trigger, status)])
-    return targets + [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
+@dataclass(frozen=True, slots=True)
+class EndFacts:
+    """What else decides which deliveries follow an execution's end. ``will_retry``: another attempt follows. ``is_held``: too few ticks
+    have failed in a row to notify anybody of that (``notify_after``). ``is_fixed``: it is the first success after failures."""
+
+    will_retry: bool = False
+    is_held: bool = False
+    is_fixed: bool = False
+
+    def triggers(self, trigger: NotificationTrigger, status: Status) -> bool:
+        """Whether an end with this status triggers the notification."""
+        if trigger is NotificationTrigger.FIXED:
+            return self.is_fixed
+        return is_triggered(trigger, status) and not (trigger is NotificationTrigger.FAILS and self.is_held)
 
 
-def deliveries_of(execution: Execution, pools: Sequence[Pool], *, will_retry: bool, now: int) -> list[Delivery]:
+def targets_of(spec: Spec, task_id: str, pools: Sequence[Pool], wanted: Callable[[NotificationTrigger], bool]) -> list[tuple[str, Target]]:
+    """The targets of the wanted notifications, each under a name of its own: the job's mailboxes, and the webhooks of the job or, if it has
+    none, of its pool. An address in several lists gets one mail: that it is fixed, if that is among them."""
+    of_job = webhooks_of(spec, task_id, pools)
+    if not (of_job or spec.notify):  # of nearly all jobs, and each end and start asks
+        return []
+    webhooks = [(f"webhook/{place}", webhook) for place, webhook in enumerate(of_job)]
+    targets: list[tuple[str, Target]] = [(name, webhook) for name, webhook in webhooks if wanted(webhook.trigger)]
+    mailboxes = [mailbox for mailbox in spec.notify if wanted(mailbox.trigger)]
+    mailboxes.sort(key=lambda mailbox: mailbox.trigger is not NotificationTrigger.FIXED)
+    return targets + [(f"mail/{mailbox.key}", mailbox) for mailbox in one_each(mailboxes)]
+
+
+def targets_notified(execution: Execution, facts: EndFacts, pools: Sequence[Pool]) -> list[tuple[str, Target]]:
+    """The targets that are notified when an execution has ended, each under a name of its own."""
+    return targets_of(execution.spec, execution.task_id, pools, lambda trigger: facts.triggers(trigger, execution.status))
+
+
+def is_counted(execution: Execution, pools: Sequence[Pool]) -> bool:
+    """Whether a rule needs to know how many ticks of its job failed in a row. No tick of a backfill counts."""
+    spec, fixed = execution.spec, NotificationTrigger.FIXED
+    if spec.backfill is not None:
+        return False
+    return bool(spec.pause_after or spec.notify_after or targets_of(spec, execution.task_id, pools, lambda trigger: trigger is fixed))
+
+
+def deliveries_of(execution: Execution, pools: Sequence[Pool], facts: EndFacts, now: int) -> list[Delivery]:
     """The deliveries that follow an execution's end."""
-    return [
-        Delivery(
-            id=derived_id(execution.id, name),
-            task_id=execution.task_id,
-            job_id=execution.job_id,
-            execution_id=execution.id,
-            event=f"execution.{execution.status}",
-            target=target,
-            will_retry=will_retry,
-            created_at=now,
-            due=now,
-            attempts_left=target.retries + 1,
-        )
-        for name, target in targets_notified(execution, execution.status, pools)
-    ]
+    named, fixed = targets_notified(execution, facts, pools), NotificationTrigger.FIXED
+    made = [_of_execution(execution, one, fixed if one.trigger is fixed else execution.status, name, now) for name, one in named]
+    return [replace(one, will_retry=True) for one in made] if facts.will_retry else made
+
+
+def _of_execution(execution: Execution, target: Target, what: StrEnum, name: str, now: int) -> Delivery:
+    """A delivery which says ``what`` became of an execution, due now. Its id derives from the execution's and the name."""
+    return Delivery(
+        id=derived_id(execution.id, name),
+        task_id=execution.task_id,
+        job_id=execution.job_id,
+        execution_id=execution.id,
+        event=f"execution.{what}",
+        target=target,
+        will_retry=False,
+        created_at=now,
+        due=now,
+        attempts_left=target.retries + 1,
+    )
 
 
 def webhooks_of(spec: Spec, task_id: str, pools: Sequence[Pool]) -> tuple[Webhook, ...]:
@@ -319,34 +357,79 @@ Subject = Execution | JobState
 
 def is_watched(job: Job, now: int) -> bool:
     """Whether a success of the job is expected: not while it is paused or stopped, nor after its ``expiration``."""
-    return job.spec.expect_every is not None and not (job.stopped or job.paused or job.spec.is_over(now))
+    return job.spec.is_expected and not (job.stopped or job.paused or job.spec.is_over(now))
 
 
 def watched(before: Job | None, after: Job, now: int) -> Job:
-    """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed. A
-    late job stays late until it succeeds, or is not watched any more: it is paused or stopped, or its ``expiration`` passes."""
-    every = after.spec.expect_every
-    if every is None and after.check_at is None and after.late_since is None:
+    """A job that was made or changed, with its check. A check that is due before its next tick stays, however often the job is changed, and
+    so does a ``done_by`` of the same ticks. A late job stays late until it succeeds, or is not watched any more: it is paused or stopped,
+    or its ``expiration`` passes."""
+    if not after.spec.is_expected and after.check_at is None and after.late_since is None:
         return after
-    if every is None or not is_watched(after, now):
+    if not is_watched(after, now):
         return replace(after, check_at=None, late_since=None)
-    start = max(now, after.next_tick or now)
-    if before is not None and not before.stopped and before.spec.expect_every is not None:
+    first = _first_check(after, now)
+    if before is not None and not before.stopped and before.spec.is_expected:
         if before.late_since is not None:
             return notified(after) if is_notified(before) else after
-        if before.check_at is not None and before.spec.expect_every == every and start <= before.check_at:
+        if before.check_at is not None and _has_same_rule(before, after) and (after.spec.done_by or _start(after, now) <= before.check_at):
+            if first is not None and before.schedule.skip != after.schedule.skip:
+                return replace(after, check_at=min(before.check_at, first))
             return after
-    return replace(after, check_at=start + every, late_since=None)
+    return replace(after, check_at=first, late_since=None)
 
 
-def checked(job: Job, success_at: int | None, now: int) -> Job:
-    """The job after a check that was due. ``success_at``: when it succeeded last. A job that has become late is checked again, until its
-    deliveries are written; and at its ``expiration``, which ends its lateness."""
-    every = job.spec.expect_every
-    if every is None or not is_watched(job, now):
+def _start(job: Job, now: int) -> int:
+    return max(now, job.next_tick or now)
+
+
+def _first_check(job: Job, now: int) -> int | None:
+    """When to look first whether it has succeeded."""
+    spec = job.spec
+    if spec.expect_every is not None:
+        return _start(job, now) + spec.expect_every
+    return None if spec.done_by is None else deadline_from(job.schedule, spec.done_by, job.next_tick)
+
+
+def _has_same_rule(before: Job, after: Job) -> bool:
+    schedules = before.schedule, after.schedule
+    if after.spec.done_by is not None and len({(one.cron, one.own_zone) for one in schedules}) > 1:
+        return False
+    return (before.spec.expect_every, before.spec.done_by) == (after.spec.expect_every, after.spec.done_by)
+
+
+def deadline_after_success(job: Job, at: int, due: int | None = None) -> int | None:
+    """When the job is late after a success at that moment, of a tick that was due at ``due`` (None: then, too), unless it succeeds again;
+    None when no tick follows."""
+    spec, cron = job.spec, job.schedule.cron
+    if spec.expect_every is not None:
+        return at + spec.expect_every
+    if cron is None or spec.done_by is None:
+        return None
+    return deadline_from(job.schedule, spec.done_by, next_tick(cron, at if due is None else due))
+
+
+def awaiting(job: Job, due: int) -> Job:
+    """The job after its tick that was due then has made an execution. Calendars may have had the date before, so that a later check was
+    set."""
+    done_by = job.spec.done_by
+    if not job.schedule.calendars or done_by is None or job.check_at is None or job.late_since is not None:
+        return job
+    deadline = deadline_of(job.schedule, done_by, due)
+    return job if deadline is None or deadline >= job.check_at else replace(job, check_at=deadline)
+
+
+def checked(job: Job, success_at: int | None, now: int, due: int | None = None) -> Job:
+    """The job after a check that was due. ``success_at``: when it succeeded last, and ``due`` as in ``deadline_after_success``. A job that
+    has become late is checked again, until its deliveries are written; and at its ``expiration``, which ends its lateness."""
+    if not is_watched(job, now):
         return replace(job, check_at=None, late_since=None)
-    if success_at is not None and success_at + every > now:
-        return replace(job, check_at=success_at + every)
+    following = None if success_at is None else deadline_after_success(job, success_at, due)
+    if success_at is not None and (following is None or following > now):
+        return replace(job, check_at=following)
+    done_by, at = job.spec.done_by, job.check_at
+    if job.schedule.calendars and done_by is not None and at is not None and not is_deadline(job.schedule, done_by, at):
+        return replace(job, check_at=deadline_from(job.schedule, done_by, job.next_tick))
     return replace(job, late_since=job.check_at, check_at=now)
 
 
@@ -360,14 +443,19 @@ def is_notified(job: Job) -> bool:
     return job.check_at is None or job.spec.is_over(job.check_at)
 
 
-def succeeded(job: Job, at: int, now: int) -> Job:
-    """The job after a success at that moment. A success before it became late, which is settled late, changes nothing."""
-    every = job.spec.expect_every
+def succeeded(job: Job, at: int, now: int, due: int | None = None) -> Job:
+    """The job after a success at that moment, of a tick that was due at ``due`` (None: then, too). A success before it became late, which
+    is settled late, changes nothing; nor does one of a tick before the one that made it late."""
     if job.late_since is not None and at < job.late_since:
         return job
-    if every is None or not is_watched(job, now):
+    if not is_watched(job, now):
         return replace(job, check_at=None, late_since=None)
-    check_at = at + every if job.late_since is not None else max(job.check_at or 0, at + every)
+    following = deadline_after_success(job, at, due)
+    if job.late_since is not None and following is not None and following <= job.late_since:
+        return job
+    if following is None:
+        return replace(job, check_at=None, late_since=None)
+    check_at = following if job.late_since is not None else max(job.check_at or 0, following)
     return replace(job, check_at=check_at, late_since=None)
 
 
@@ -377,13 +465,43 @@ def notices(job: Job, trigger: NotificationTrigger, pools: Sequence[Pool], at: i
     named: list[tuple[str, Target]] = [(f"webhook/{place}", webhook) for place, webhook in enumerate(own)]
     mailboxes = one_each([mailbox for mailbox in job.spec.notify if mailbox.trigger is trigger])
     named += [(f"mail/{mailbox.key}", mailbox) for mailbox in mailboxes]
+    return _about(job, named, trigger, f"{trigger}/{job.late_since}", at, now)
+
+
+STARTED_EVENT = f"execution.{NotificationTrigger.STARTED}"
+SEEN_BY = 1_000
+"""Milliseconds after which a message that an execution started may be sent: it is stored before the start is, so that none is lost."""
+
+
+def start_notices(execution: Execution, pools: Sequence[Pool], now: int) -> list[Delivery]:
+    """The deliveries which say that the container of an execution runs, or ran. Their ids derive from the execution's."""
+    started = NotificationTrigger.STARTED
+    named = targets_of(execution.spec, execution.task_id, pools, lambda trigger: trigger is started)
+    made = [_of_execution(execution, target, started, f"{started}/{name}", now) for name, target in named]
+    return [replace(one, due=now + SEEN_BY) for one in made]
+
+
+def pause_notices(job: Job, pools: Sequence[Pool], now: int) -> list[Delivery]:
+    """The deliveries which say that its failures paused the job, to those who hear of failures. Their ids derive from the tick that paused
+    it."""
+    named = targets_of(job.spec, job.task_id, pools, lambda trigger: trigger is NotificationTrigger.FAILS)
+    by = 0 if job.failing is None else job.failing.paused_by
+    return _about(job, named, PAUSED, f"{PAUSED}/{by}", job.modified_at, now)
+
+
+PAUSED = "paused"
+"""What a delivery says of a job that its failures paused."""
+
+
+def _about(job: Job, named: Sequence[tuple[str, Target]], what: str, episode: str, at: int, now: int) -> list[Delivery]:
+    """Deliveries about a job: ``what`` happened at ``at``."""
     return [
         Delivery(
-            id=derived_id(job.incarnation, f"{trigger}/{job.late_since}/{name}"),
+            id=derived_id(job.incarnation, f"{episode}/{name}"),
             task_id=job.task_id,
             job_id=job.id,
             execution_id=job.id,
-            event=f"job.{trigger}",
+            event=f"job.{what}",
             target=target,
             will_retry=False,
             created_at=at,

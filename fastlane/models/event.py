@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from fastlane.models.access import Requester
+from fastlane.models.access import Requester, may_see
 from fastlane.models.ids import new_id
 
 LAG = 2_000
@@ -35,9 +35,12 @@ class EventKind(StrEnum):
     TASK_DELETED = "task.deleted"
     LABELS_REFUSED = "labels.refused"
     LABELS_LIMITED = "labels.limited"
+    BACKFILL_BEGUN = "backfill.begun"
+    BACKFILL_ENDED = "backfill.ended"
     TICK_SKIPPED = "tick.skipped"
     TICK_MISSED = "tick.missed"
     TICK_EXPIRED = "tick.expired"
+    TICK_FOLLOWED = "tick.followed"
     EXECUTION_ENQUEUED = "execution.enqueued"
     EXECUTION_STARTED = "execution.started"
     EXECUTION_STOP = "execution.stop"
@@ -53,6 +56,8 @@ class EventKind(StrEnum):
     HOST_USABLE = "host.usable"
     POOL_PAUSED = "pool.paused"
     POOL_RESUMED = "pool.resumed"
+    CALENDAR_WRITTEN = "calendar.written"
+    CALENDAR_DELETED = "calendar.deleted"
     POOLS_RELOADED = "pools.reloaded"
     DISPATCH_PAUSED = "dispatch.paused"
     DISPATCH_RESUMED = "dispatch.resumed"
@@ -194,7 +199,7 @@ class EventFilter:
         """Whether this event is wanted, and may be shown."""
         if (self.kinds and event.kind not in self.kinds) or (event.kind in ABOUT_LOGINS and not self.of_logins):
             return False
-        if self.visible is not None and (event.task_id is None or re.match(self.visible, event.task_id) is None):
+        if self.visible is not None and (event.task_id is None or not may_see(self.visible, event.task_id)):
             return False
         named = ("task_id", "job_id", "execution_id", "host", "pool")
         if any(getattr(self, name) not in (None, getattr(event, name)) for name in named):

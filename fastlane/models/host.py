@@ -248,7 +248,7 @@ def _short(space: Space | None, reserve: Reserve, *, was_short: bool) -> str | N
 
 
 def _whole(size: int) -> int:
-    """In whole MiB: a host's view is made anew whenever it changes."""
+    """In whole MiB: a host's view is computed again whenever it changes."""
     return size // MEBIBYTE * MEBIBYTE
 
 

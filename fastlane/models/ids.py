@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import dataclass
 from random import getrandbits
 
+from fastlane.errors import KeyReused
+
 TIME = (1 << 48) - 1
 VERSION_7, VARIANT = 7 << 76, 2 << 62
 VARIANTS = "89ab"
@@ -37,14 +39,6 @@ DAY = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """Digests of a request's key (together with its sender and what it asks for) and of its body. The request has its effect once."""
-
-    key: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
     """The result of a request with a key. It is stored in the commit of the request's effect, so neither exists without the other.
 
@@ -58,3 +52,16 @@ class IdempotencyRecord:
     job_id: str
     tick_id: str
     execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Digests of a request's key (together with its sender and what it asks for) and of its body. The request has its effect once."""
+
+    key: str
+    body: str
+
+    def check(self, earlier: IdempotencyRecord) -> None:
+        """Raises KeyReused when the earlier request with this key had another body."""
+        if earlier.body != self.body:
+            raise KeyReused("this key was sent with another body before; give each request its own key")

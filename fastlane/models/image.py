@@ -2,7 +2,7 @@
 reference names and the login there, and the images that executions pulled and that nothing uses any more. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -115,6 +115,10 @@ HUB = "docker.io"
 
 _HUB_TOO = "index.docker.io"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
+
+
+Credentials = Mapping[str, str]
+"""Those for one registry, in the form that an engine takes; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

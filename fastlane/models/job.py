@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from hashlib import sha256
 from operator import attrgetter
 from typing import Any, Self
 
@@ -14,12 +13,17 @@ from fastlane.errors import Changed, Fault
 from fastlane.models.access import Requester
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.cron import next_tick
+from fastlane.models.failing import Failing
 from fastlane.models.log import Head
-from fastlane.models.notify import Mailbox, Webhook
+from fastlane.models.log_commands import Outputs
+from fastlane.models.notify import FAILURES, Mailbox, Webhook
 from fastlane.models.parameter import Parameter, values_of
 from fastlane.models.retention import NO_RETENTION, Retention
+from fastlane.models.retry import FailureReason, OnOom, Remedy, RetryOn, backoff, is_retried
+from fastlane.models.run_target import Everywhere, RunPlan, RunTarget
 from fastlane.models.schedule import Overlap, Schedule, expiry
 from fastlane.models.status import FINAL, Status
+from fastlane.models.upstream import ChainState, Upstream
 
 MAX_RUNS = 5
 """Due times of a cron that are shown in advance."""
@@ -33,10 +37,19 @@ class Spec:
 
     Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
-    (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people; jobs
-    are found by their ``labels``. ``webhooks`` and the mailboxes of ``notify`` get a message when its executions end. ``retention``: rules
-    for its history, where they are stricter than the server's. Without a success for ``expect_every`` it is late. ``parameters`` are values
-    that a run may be given; ``arguments`` are those that this run was given (a job's own spec has none).
+    (0: it does not wait); with a ``concurrency_key``, executions of its pool with the same key. ``resources`` and ``container`` are the
+    container's share of a node and its set-up. ``name`` is for people; jobs are found by their ``labels``. ``webhooks`` and the mailboxes
+    of ``notify`` get a message when its executions end. ``retention``: rules for its history, where they are stricter than the server's.
+    Without a success for ``expect_every`` it is late. ``parameters`` are values that a run may be given; ``arguments`` are those that this
+    run was given (a job's own spec has none). ``annotations``: lines of its log such as ``::set-output`` mean something (see
+    ``models.log_commands``). ``due_at``: the due time that a run stands for where it is not the moment at which it was due itself;
+    ``backfill``: the backfill that it belongs to. ``retry_on``: which failures are tried again (None: see ``retry.RETRIED``);
+    ``on_oom``: how much memory the next attempt has after one that ran out of it; ``remedy``: what an attempt does otherwise than the one
+    before (a job's own spec has none). ``pause_after``: how many failed ticks in a row pause the job; ``notify_after``: how many it takes
+    before anybody is notified of failures; 0: no rule. ``done_by``: the time of day by which a tick is to have succeeded; else the job
+    is late. ``unique``: no equal job may wait beside it (``models.unique``). ``everywhere``: each tick runs on all targets of its pool
+    (``models.everywhere``); ``target``: the one on which this execution runs, and no other (a job's own spec has none); ``plan``: what
+    is still to be done for the other targets of its tick.
     """
 
     image: str
@@ -61,6 +74,20 @@ class Spec:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
     service: str | None = None
+    annotations: bool = True
+    due_at: int | None = None
+    backfill: str | None = None
+    retry_on: RetryOn | None = None
+    on_oom: OnOom | None = None
+    remedy: Remedy | None = None
+    pause_after: int = 0
+    notify_after: int = 0
+    done_by: str | None = None
+    unique: bool = False
+    concurrency_key: str | None = None
+    everywhere: Everywhere | None = None
+    target: RunTarget | None = None
+    plan: RunPlan | None = None
 
     @property
     def shown_image(self) -> str | None:
@@ -80,6 +107,16 @@ class Spec:
     def expires_at(self, due: int) -> int | None:
         """The moment after which the container of a tick with this due time must not start; None when there is none."""
         return expiry(due, self.expires_in, self.expiration)
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it must succeed again and again, and is late otherwise."""
+        return self.expect_every is not None or self.done_by is not None
+
+    @property
+    def counts_failures(self) -> bool:
+        """Whether a rule of it needs to know how many ticks failed in a row."""
+        return bool(self.pause_after or self.notify_after)
 
     def is_over(self, now: int) -> bool:
         """Whether its ``expiration`` has passed, so that no container of it may start any more."""
@@ -142,7 +179,9 @@ class Job:
     None when there is none; a paused job keeps its due time in ``held_tick`` instead. ``requested_by`` asked for it as it is now; None
     where that was not recorded. Executions with a sequence up to ``floor`` are being deleted, and never run if they are inserted late.
     ``check_at``: when to look whether it is late; ``late_since``: since when it is late (see ``delivery.watched``). ``source``: the service
-    that declares it, and which alone may change its definition; None: it was posted.
+    that declares it, and which alone may change its definition; None: it was posted. ``chain``: what it took in of jobs that it follows.
+    ``failing``: how its last ticks ended, where a rule needs that. ``unique_key``: what no other job has at the same time (see
+    ``models.unique``); None: nothing.
     """
 
     id: str
@@ -165,6 +204,9 @@ class Job:
     check_at: int | None = None
     late_since: int | None = None
     source: JobSource | None = None
+    chain: ChainState | None = None
+    failing: Failing | None = None
+    unique_key: str | None = None
 
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""
@@ -197,13 +239,28 @@ class Job:
 
     @property
     def is_late(self) -> bool:
-        """Whether it has not succeeded for as long as its ``expect_every`` says. One that was stopped is not late."""
+        """Whether it has not succeeded in time, by its ``expect_every`` or ``done_by``. One that was stopped is not late."""
         return self.late_since is not None and not self.stopped
 
-    def next_run(self, now: int) -> int | None:
+    def next_tick_to_come(self, now: int) -> int | None:
         """The due time of its next tick, unless nothing could start then any more, by its ``expiration``. ``now`` in milliseconds."""
         due = self.next_tick
         return None if due is None or self.spec.is_over(max(due, now)) else due
+
+    def next_run(self, now: int) -> int | None:
+        """The due time of its next tick to come that is not on a date which its schedule skips."""
+        due = self.schedule.unskipped_from(self.next_tick_to_come(now))
+        return None if due is None or self.spec.is_over(max(due, now)) else due
+
+    @property
+    def skipping(self) -> str:
+        """For people: that due times before its next run are skipped; empty when none is."""
+        due = self.next_tick
+        dates = None if due is None else self.schedule.skipped_at(due)
+        if dates is not None:
+            return f", because due times on dates of its skipDates ({dates}) are skipped"
+        unknown = None if due is None else self.schedule.unknown_at(due)
+        return "" if unknown is None else f", so it is skipped: skipDates names the {unknown}"
 
 
 def next_runs(spec: Spec, schedule: Schedule, first: int | None) -> tuple[int, ...]:
@@ -212,10 +269,10 @@ def next_runs(spec: Spec, schedule: Schedule, first: int | None) -> tuple[int, .
     if schedule.cron is None or first is None:
         return () if first is None else (first,)
     found: list[int] = []
-    moment: int | None = first
+    moment = schedule.unskipped_from(first)
     while moment is not None and not spec.is_over(moment) and len(found) < MAX_RUNS:
         found.append(moment)
-        moment = next_tick(schedule.cron, moment)
+        moment = schedule.unskipped_from(next_tick(schedule.cron, moment))
     return tuple(found)
 
 
@@ -292,7 +349,7 @@ _FACTS: Mapping[Fact, Callable[[Job, Status | None, int], bool]] = {
     Fact.STOPPED: lambda job, *_: job.stopped,
     Fact.CRON: lambda job, *_: job.schedule.cron is not None,
     Fact.NEVER_RAN: lambda _, latest, __: latest is None,
-    Fact.TO_COME: lambda job, _, now: job.next_run(now) is not None,
+    Fact.TO_COME: lambda job, _, now: job.next_tick_to_come(now) is not None,
 }
 """Whether each fact is true. A status asks for few of them: the one of a new job follows from the first two."""
 
@@ -309,12 +366,14 @@ SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it is listed. Moments are in milliseconds."""
+    """A task as it is listed. Moments are in milliseconds. ``by_status``: how many of its jobs have which stored status, where the store
+    has read that, too."""
 
     id: str
     created_at: int
     modified_at: int
     jobs_count: int
+    by_status: Mapping[str, int] | None = field(default=None, compare=False)
 
 
 def task_id_fault(task_id: str) -> str | None:
@@ -358,19 +417,6 @@ def _more(before: int | None, later: int | None) -> int | None:
     return before if later is None else max(later, before or 0)
 
 
-class FailureReason(StrEnum):
-    """Why an execution failed."""
-
-    EXIT = "exit"
-    OOM = "oom"
-    KILLED = "killed"
-    IMAGE = "image"
-    REJECTED = "rejected"
-    UNSCHEDULABLE = "unschedulable"
-    HOST_LOST = "host-lost"
-    ENGINE = "engine"
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an execution failed, with the words of the engine or registry that said so."""
@@ -398,7 +444,8 @@ class Execution:
     id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
     ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not. ``usage`` is what its
     container used, None where that was not measured. ``node``: the name of the swarm's node on which its container started, None where
-    that is not known. ``service_version``: the service of its spec as it was read before it was bound.
+    that is not known. ``service_version``: the service of its spec as it was read before it was bound. ``outputs``: what its log set, once
+    it has ended; None: nothing. ``upstream``: the ends of other jobs that its tick follows, None for a tick that follows none.
     """
 
     id: str
@@ -440,6 +487,8 @@ class Execution:
     usage: Usage | None = None
     node: str | None = None
     service_version: ServiceVersion | None = None
+    outputs: Outputs | None = None
+    upstream: Upstream | None = None
 
     @property
     def shown_image(self) -> str | None:
@@ -528,13 +577,15 @@ _VALUES = attrgetter(*_PLACES)
 
 @dataclass(frozen=True, slots=True)
 class LateJob:
-    """The fields of a late job that a list of them shows. ``late_since`` and ``expect_every`` are in milliseconds."""
+    """The fields of a late job that a list of them shows. ``late_since`` and ``expect_every`` are in milliseconds. ``done_by``: by when it
+    must have succeeded, if it has no ``expect_every``."""
 
     id: str
     task_id: str
     late_since: int
-    expect_every: int
+    expect_every: int | None
     name: str | None = None
+    done_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -588,6 +639,7 @@ class Ending:
     stderr_bytes: int = 0
     truncated: bool = False
     usage: Usage | None = None
+    outputs: Outputs | None = None
 
     def values(self) -> Mapping[str, Any]:
         """The values by the names of ``Execution``'s fields."""
@@ -601,71 +653,36 @@ class Ending:
             "stderr_bytes": self.stderr_bytes,
             "truncated": self.truncated,
             **({"usage": self.usage} if self.usage else {}),
+            **({"outputs": self.outputs} if self.outputs else {}),
         }
 
     def with_log(self, head: Head, *, lost: bool, usage: Usage | None = None) -> Self:
         """The ending with the sizes of its stored log, and with what was used. ``lost``: the engine no longer had the log, so some of it
         may be missing."""
-        return replace(self, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=head.truncated or lost, usage=usage)
-
-
-RETRIED = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST, FailureReason.ENGINE})
-"""Failures that another attempt may cure, unlike a bad image, a refused order, or an order that fits no node."""
-
-FIRST_DELAY = 1_000
-MAX_DELAY = 600_000
-JITTER = 0.2
-"""The share by which a delay may be longer, so that jobs that failed together are not retried together."""
-
-
-def next_attempt(
-    tick_id: str,
-    attempt: int,
-    reason: FailureReason | None,
-    *,
-    retries: int,
-    retry_delay: int | None,
-    finished_at: int,
-) -> int | None:
-    """When the next attempt is due; None if there is none. Moments and delays are in milliseconds.
-
-    ``attempt`` counts from 1; ``reason`` is None when it did not fail (done, timed out, stopped, expired). ``retries``: how many attempts
-    may follow the first. ``retry_delay``: a fixed delay; None for one that grows.
-    """
-    if reason not in RETRIED or attempt > retries:
-        return None
-    return finished_at + (backoff(tick_id, attempt) if retry_delay is None else retry_delay)
+        truncated = self.truncated or head.truncated or lost
+        return replace(self, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=truncated, usage=usage)
 
 
 def retry_due(execution: Execution) -> int | None:
     """When the attempt after a final execution is due (milliseconds); None after the last one, or when the next would expire first."""
     if execution.status is not Status.FAILED or execution.stop_requested_at is not None or execution.finished_at is None:
         return None
-    due = next_attempt(
-        execution.tick_id,
-        execution.attempt,
-        execution.failure.reason if execution.failure else None,
-        retries=execution.spec.retries,
-        retry_delay=execution.spec.retry_delay,
-        finished_at=execution.finished_at,
-    )
-    return None if due is not None and execution.expires_at is not None and due >= execution.expires_at else due
+    reason, spec = execution.failure.reason if execution.failure else None, execution.spec
+    if execution.attempt > spec.retries or not is_retried(spec.retry_on, reason, execution.exit_code):
+        return None
+    delay = backoff(execution.tick_id, execution.attempt) if spec.retry_delay is None else spec.retry_delay
+    due = execution.finished_at + delay
+    return None if execution.expires_at is not None and due >= execution.expires_at else due
+
+
+def tick_failed(execution: Execution) -> bool | None:
+    """Whether its tick failed; None when that is not known, since another attempt follows, or the tick counts neither way, since it was
+    stopped."""
+    if execution.status is Status.DONE:
+        return False
+    return True if execution.status in FAILURES and retry_due(execution) is None else None
 
 
 def is_under_way(latest: Execution) -> bool:
     """Whether a job's latest execution is in progress, or the attempt after it is still to be created."""
     return not latest.status.final or (not latest.settled and retry_due(latest) is not None)
-
-
-def backoff(tick_id: str, attempt: int) -> int:
-    """Milliseconds to wait after this attempt: 1 s, doubled each time, up to 10 minutes, jitter included.
-
-    The jitter derives from the tick and the attempt: random between ticks, the same in every process.
-    """
-    doubled = FIRST_DELAY * 2 ** min(attempt - 1, 20)
-    return int(min(doubled, MAX_DELAY / (1 + JITTER)) * (1 + JITTER * _share(f"{tick_id}:{attempt}")))
-
-
-def _share(seed: str) -> float:
-    """A number from 0 up to, but not including, 1."""
-    return int.from_bytes(sha256(seed.encode()).digest()[:6]) / 2**48

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from fastlane.errors import Fault, quoted
 from fastlane.models.delivery import watched
 from fastlane.models.job import Job, JobSource, Spec, task_id_fault
-from fastlane.models.job_change import STOPPED, JobChange, edit, pause, put, unfired
+from fastlane.models.job_change import STOPPED, JobChange, edit, pause, put, resettled, unfired
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Outcome, once_key, unstarted_tick
 
@@ -120,11 +120,14 @@ def redeclared(job: Job, spec: Spec, schedule: Schedule, source: JobSource, *, n
         return None if is_same else JobChange(replace(job, source=source, revision=job.revision + 1))
     if job.stopped:
         starts = 0 if schedule.starts_as(job.schedule) else 1
+        schedule = resettled(job, spec, schedule, now)
         after = replace(job, spec=spec, schedule=schedule, schedule_revision=job.schedule_revision + starts)
         after = replace(after, modified_at=now, revision=job.revision + 1)
         return _from(JobChange(watched(job, after, now)), source)
     change = edit(job, spec, schedule, now=now, by=None)
-    return _from(_held(change, now) if job.paused and not change.job.paused else change, source)
+    if job.paused and not change.job.paused:
+        change = _held(replace(change, job=replace(change.job, failing=job.failing)), now)
+    return _from(change, source)
 
 
 def _held(change: JobChange, now: int) -> JobChange:

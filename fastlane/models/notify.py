@@ -26,6 +26,8 @@ class NotificationTrigger(StrEnum):
     FINISHES = "finishes"
     LATE = "late"
     RECOVERED = "recovered"
+    FIXED = "fixed"
+    STARTED = "started"
 
 
 JOB_TRIGGERS = frozenset({NotificationTrigger.LATE, NotificationTrigger.RECOVERED})
@@ -42,8 +44,7 @@ def is_triggered(trigger: NotificationTrigger, status: Status) -> bool:
             return status in FAILURES
         case NotificationTrigger.FINISHES:
             return status.final
-        case NotificationTrigger.LATE | NotificationTrigger.RECOVERED:
-            return False
+    return False  # the others do not follow from the status alone
 
 
 DEFAULT_RETRIES, MAX_RETRIES = 5, 10

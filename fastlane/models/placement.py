@@ -115,25 +115,38 @@ class Ranking:
         first = {swarm: place for place, swarm in enumerate(self._managers)}
         self._ranked = sorted((self._loads[swarm].share, place, swarm) for swarm, place in first.items())
 
-    def best(self, placed: Mapping[str, int]) -> str | None:
-        """The host for one more execution; None when none may have it. ``placed``: how many went to hosts that do not count them yet."""
+    def best(self, placed: Mapping[str, int], avoid: str | None = None, swarm: str | None = None) -> str | None:
+        """The host for one more execution; None when none may have it. ``placed``: how many went to hosts that do not count them yet.
+        ``avoid``: a host that gets it only when no other may have it. ``swarm``: the only swarm that may have it."""
+        found = self._best(placed, avoid, swarm)
+        return self._best(placed, None, swarm) if found is None and avoid is not None else found
+
+    def is_open(self, swarm: str) -> bool:
+        """Whether a host of this swarm gets new work, full or not."""
+        return swarm in self._managers
+
+    def _best(self, placed: Mapping[str, int], without: str | None, only: str | None) -> str | None:
         more: dict[str, int] = {}
         for name, count in placed.items():
             if count and (swarm := self._swarms.get(name)) is not None:
                 more[swarm] = more.get(swarm, 0) + count
         best: tuple[float, int, str] | None = None
         for share, place, swarm in self._ranked:
+            if only is not None and swarm != only:
+                continue
             if best is not None and (share, place) > best[:2]:
                 break  # those that follow have no less, and what was placed adds to it
             load, extra = self._loads[swarm], more.get(swarm, 0)
-            if not _is_full(load, extra):
+            is_other = without is None or any(name != without for _, name in self._managers[swarm])
+            if is_other and not _is_full(load, extra):
                 key = ((load.running + extra) / load.weight, place, swarm)
                 best = key if best is None or key < best else best
-        return None if best is None else self._manager(best[2], placed)
+        return None if best is None else self._manager(best[2], placed, without)
 
-    def _manager(self, swarm: str, placed: Mapping[str, int]) -> str:
+    def _manager(self, swarm: str, placed: Mapping[str, int], without: str | None) -> str:
         """The manager with the fewest executions of its own; among equals, the first that the pool names."""
-        return min(self._managers[swarm], key=lambda manager: manager[0] + placed.get(manager[1], 0))[1]
+        managers = [manager for manager in self._managers[swarm] if manager[1] != without]
+        return min(managers, key=lambda manager: manager[0] + placed.get(manager[1], 0))[1]
 
 
 def _is_full(load: SwarmLoad, extra: int) -> bool:

@@ -65,6 +65,7 @@ class Pool:
     with, at most two; ``webhook_receivers``: where these differ, or bodies of jobs are signed. ``retention``: rules for the history of its
     tasks' jobs, in place of the server's. ``max_waiting`` and ``max_waiting_of_task``: how many executions may wait in it, and of one task;
     None: any number. ``services``: patterns of the services of the swarm whose containers its jobs may run as, with all that these have.
+    ``fair_share``: its tasks take turns.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Pool:
     max_waiting_of_task: int | None = None
     webhook_receivers: tuple[SignedReceiver, ...] = field(default=(), repr=False)
     services: tuple[str, ...] = ()
+    fair_share: bool = False
 
     def rule(self, host: str) -> HostRule:
         """The rule for one of its hosts."""

@@ -113,13 +113,14 @@ class PastExecution:
 def overdue_executions(rows: Sequence[PastExecution], cuts: Cuts, *, newest: int, kept_from: int) -> list[PastExecution]:
     """Which of a job's executions may go: whole ticks, the oldest first, up to the first that has to stay.
 
-    ``rows`` are the job's oldest, in order, with all attempts of each tick. ``newest`` is the sequence of its newest execution, and
+    ``rows`` are the job's oldest, in order, with all executions of each tick. ``newest`` is the sequence of its newest execution, and
     ``kept_from`` the sequence of the oldest that stays because of the number to keep.
     """
     taken: list[PastExecution] = []
-    for sequence, attempts in groupby(rows, key=lambda row: row.sequence):
-        of_tick = list(attempts)
-        if sequence >= newest or not all(_may_go(row, cuts.executions, too_many=sequence < kept_from) for row in of_tick):
+    for _, executions in groupby(rows, key=lambda row: row.tick_id):
+        of_tick = list(executions)
+        is_newest = of_tick[-1].sequence >= newest
+        if is_newest or not all(_may_go(row, cuts.executions, too_many=row.sequence < kept_from) for row in of_tick):
             break
         taken += of_tick
     return taken

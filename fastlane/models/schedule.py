@@ -6,14 +6,26 @@ A reader takes what a user wrote, and returns a moment or raises ValueError, who
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from pytimeparse.timeparse import timeparse
 
 from fastlane.errors import quoted
-from fastlane.models.cron import Cron, joined, next_tick
+from fastlane.models.cron import Cron, joined, next_tick, zone
+from fastlane.models.skip_dates import (
+    CalendarName,
+    DateRange,
+    KnownDates,
+    NamedDates,
+    SkippedDates,
+    UnknownDates,
+    day_of,
+    moment_after,
+    range_on,
+)
+from fastlane.models.upstream import AfterJobs
 
 TEN_YEARS = 10 * 366 * 86_400
 LARGEST_UNIX_SECONDS = 100_000_000_000
@@ -66,7 +78,10 @@ NO_RULES = EntryRules()
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """When a job's ticks are due: ``at`` (milliseconds) for one of kind ``AT``, by ``cron`` for one of kind ``CRON``. ``rules``: the own
-    rules of each entry of the cron; empty when none has any."""
+    rules of each entry of the cron; empty when none has any. ``after``: a job of kind ``MANUAL`` also runs when these jobs end. ``skip``:
+    dates on which its ticks make no execution, and names of calendars that have such dates. ``known``: what is known of these calendars,
+    where somebody has looked them up for it; it is neither stored nor compared. ``timezone``: the job's own zone, where the cron's first
+    entry has another one."""
 
     kind: ScheduleKind = ScheduleKind.NOW
     at: int | None = None
@@ -74,6 +89,48 @@ class Schedule:
     overlap: Overlap = Overlap.ALLOW
     catch_up: CatchUp = CatchUp.LATEST
     rules: tuple[EntryRules, ...] = ()
+    after: AfterJobs | None = None
+    skip: tuple[SkippedDates, ...] = ()
+    known: KnownDates | None = field(default=None, compare=False, repr=False)
+    timezone: str | None = None
+
+    @property
+    def own_zone(self) -> str | None:
+        """The zone of the job: of its skipped dates, of ``doneBy``, and of entries of its cron that have none of their own; None without a
+        cron."""
+        return None if self.cron is None else self.timezone or self.cron.timezone
+
+    @property
+    def calendars(self) -> tuple[CalendarName, ...]:
+        """The calendars that it names."""
+        return tuple(one for one in self.skip if isinstance(one, CalendarName)) if self.skip else ()
+
+    def skipped_at(self, due: int) -> DateRange | NamedDates | None:
+        """The range of dates because of which a tick of the cron that is due then (milliseconds) makes no execution; None: none is known.
+        The date is the one in the zone of the job."""
+        if not self.skip or self.own_zone is None:
+            return None
+        day = day_of(due, zone(self.own_zone))
+        own, shared = range_on(self.skip, day), None if self.known is None else self.known.on(day)
+        return own if shared is None or (own is not None and own.last >= shared.last) else shared
+
+    def unknown_at(self, due: int) -> UnknownDates | None:
+        """The calendar of which is not known whether it has the date of a tick that is due then; None: all are. Look them up first."""
+        calendars = self.calendars
+        if not calendars or self.own_zone is None:
+            return None
+        if self.known is None:
+            return UnknownDates(calendars[0], "nobody looked up")
+        return self.known.unknown_on(day_of(due, zone(self.own_zone)))
+
+    def unskipped_from(self, due: int | None) -> int | None:
+        """The first due time from this one on that is not on a skipped date; None: none comes within 50 years. Whole ranges are passed over
+        at once, so it takes few steps however often the cron is due."""
+        if self.cron is None or self.own_zone is None:
+            return due
+        while due is not None and (found := self.skipped_at(due)) is not None:
+            due = next_tick(self.cron, max(due, moment_after(found.last, zone(self.own_zone)) - 1))
+        return due
 
     @property
     def entries(self) -> Sequence[tuple[Cron, EntryRules]]:
@@ -107,14 +164,23 @@ class Schedule:
             return next_tick(self.cron, now)
         return self.at if self.kind is ScheduleKind.AT else None
 
+    def settled(self, seed: str | None, start: int, before: "Schedule | None" = None) -> "Schedule":
+        """The schedule of a job, with what is chosen for the job; ``before``: the schedule that the job had (see ``Cron.settled``)."""
+        return self if self.cron is None else replace(self, cron=self.cron.settled(seed, start, before.cron if before else None))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known when it is due."""
+        return self.cron is None or self.cron.is_settled
+
     @property
     def is_manual(self) -> bool:
-        """Whether it has no tick of its own: the job runs only when somebody asks for that."""
+        """Whether it has no tick of its own: the job runs only when somebody asks for that, or after other jobs."""
         return self.kind is ScheduleKind.MANUAL
 
     def starts_as(self, other: "Schedule") -> bool:
         """Whether both have the same due times."""
-        return (self.kind, self.at, self.cron) == (other.kind, other.at, other.cron)
+        return (self.kind, self.at, self.cron, self.after) == (other.kind, other.at, other.cron, other.after)
 
 
 def expiry(due: int, expires_in: int | None, expiration: int | None) -> int | None:

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fastlane.models.container import ConfigFile, Mount, Secret, Ulimit
+from fastlane.models.failing import Failing
 from fastlane.models.job import JobSource, Spec
 from fastlane.models.notify import Mailbox, Webhook
 
@@ -169,4 +170,5 @@ LISTS |= {ConfigFile: StoredList(ConfigFile, 5)}
 MAILBOX, WEBHOOK = StoredList(Mailbox, 2), StoredList(Webhook, 4)
 LISTS |= {Mailbox: MAILBOX, Webhook: WEBHOOK}
 SPEC = StoredDocument(Spec, always=("image", "command", "envs", "metadata"), tolerant=True)
+FAILING = StoredDocument(Failing, tolerant=True)
 SOURCE = StoredDocument(JobSource, always=("service", "swarm_id", "service_id"), tolerant=True)

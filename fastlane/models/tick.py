@@ -1,14 +1,17 @@
 """A tick: one due time of a job. Its key identifies it within the job; the ids of everything it creates derive from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron, last_tick, next_tick, ticks_between
 from fastlane.models.ids import derived_id, new_id
-from fastlane.models.job import Execution, Job, is_under_way
+from fastlane.models.job import Execution, Job, Spec, is_under_way
+from fastlane.models.retry import FailureReason, Remedy, more_memory
+from fastlane.models.run_target import RunTarget
 from fastlane.models.schedule import CatchUp, EntryRules, Overlap, Schedule, ScheduleKind, expiry
+from fastlane.models.skip_dates import KnownDates, SkippedDates
 
 
 class Outcome(StrEnum):
@@ -67,9 +70,42 @@ def cron_key(due: int) -> str:
     return f"c:{due}"
 
 
+def chain_key(execution_ids: Sequence[str]) -> str:
+    """The key of the tick that follows the ends of these executions, in any order."""
+    return f"e:{','.join(sorted(execution_ids))}"
+
+
 def manual_key(now: int) -> str:
     """A new key, for a tick that a user requested at ``now`` (milliseconds)."""
     return f"r:{new_id(now)}"
+
+
+def backfill_key(request: str, due: int) -> str:
+    """The key of the tick that a backfill, by its id, makes for a due time (milliseconds)."""
+    return f"b:{request}:{due}"
+
+
+class TickOrigin(StrEnum):
+    """Where a tick came from."""
+
+    START = "start"
+    SCHEDULE = "schedule"
+    HAND = "hand"
+    BACKFILL = "backfill"
+    AFTER = "after"
+
+
+ORIGINS = {"a": TickOrigin.START, "c": TickOrigin.SCHEDULE, "r": TickOrigin.HAND, "b": TickOrigin.BACKFILL, "e": TickOrigin.AFTER}
+
+
+def origin_of(key: str) -> TickOrigin | None:
+    """Where the tick with this key came from; None for a key that a newer fastlane made."""
+    return ORIGINS.get(key.partition(":")[0])
+
+
+def is_scheduled(key: str) -> bool:
+    """Whether a tick with this key stands for a due time of a cron: its own, or by a backfill."""
+    return key.startswith(("c:", "b:"))
 
 
 def tick_id(incarnation: str, key: str) -> str:
@@ -77,28 +113,50 @@ def tick_id(incarnation: str, key: str) -> str:
     return derived_id(incarnation, key)
 
 
-def execution_id(tick_id: str, attempt: int) -> str:
-    """The id of a tick's execution; ``attempt`` counts from 1."""
-    return derived_id(tick_id, str(attempt))
+def execution_id(tick_id: str, attempt: int, target: RunTarget | None = None) -> str:
+    """The id of a tick's execution; ``attempt`` counts from 1. The executions of a tick that runs everywhere have the target in theirs, but
+    for the lead, which is there before the targets are."""
+    if target is None or target.place == 0:
+        return derived_id(tick_id, str(attempt))
+    return derived_id(tick_id, f"{attempt}/{target.swarm}/{target.node or ''}")
 
 
-def next_execution(before: Execution, *, due: int, now: int) -> Execution:
-    """The attempt after ``before`` at the same tick, due at ``due``. It expires when the first attempt does, and runs the same image."""
+def following_id(before: Execution) -> str:
+    """The id of the attempt after this one."""
+    return execution_id(before.tick_id, before.attempt + 1, before.spec.target)
+
+
+def next_spec(before: Execution, limit: int | None) -> Spec:
+    """What the attempt after ``before`` runs: with more memory after one that ran out of it, as its ``on_oom`` says, and not on the host
+    that was lost, if there is another. ``limit``: the most memory that its pool allows (bytes)."""
+    spec, reason = before.spec, None if before.failure is None else before.failure.reason
+    had, remedy = spec.resources.memory, Remedy(before.host if reason is FailureReason.HOST_LOST else None)
+    if reason is FailureReason.OOM and spec.on_oom is not None and had is not None:
+        memory = more_memory(spec.on_oom, had, [limit])
+        if memory > had:
+            spec, remedy = replace(spec, resources=replace(spec.resources, memory=memory)), replace(remedy, memory=had)
+    return replace(spec, remedy=remedy if remedy != Remedy() else None, plan=None)
+
+
+def next_execution(before: Execution, *, due: int, now: int, limit: int | None = None) -> Execution:
+    """The attempt after ``before`` at the same tick, due at ``due``. It expires when the first attempt does, and runs the same image.
+    ``limit``: as for ``next_spec``."""
     attempt = before.attempt + 1
     return Execution(
-        id=execution_id(before.tick_id, attempt),
+        id=following_id(before),
         task_id=before.task_id,
         job_id=before.job_id,
         tick_id=before.tick_id,
         attempt=attempt,
         sequence=before.sequence,
-        spec=before.spec,
+        spec=next_spec(before, limit),
         scheduled_for=due,
         created_at=now,
         expires_at=before.expires_at,
         requested_by=before.requested_by,
         image_reference=None if before.spec.service else before.image_reference,
         incarnation=before.incarnation,
+        upstream=before.upstream,
     )
 
 
@@ -142,7 +200,7 @@ def unstarted_tick(
 def meet(overlap: Overlap, others: Sequence[Execution]) -> OverlapDecision:
     """What a tick of the job, or a run by hand, comes to. One at most waits: with ``queue`` a second is skipped, with ``replace`` the later
     one also takes the place of the one that waits."""
-    under_way = [one for one in others if is_under_way(one)]
+    under_way = [one for one in others if is_under_way(one) and one.spec.backfill is None]
     if not under_way or overlap is Overlap.ALLOW:
         return STARTS
     earlier = next((one for one in under_way if one.waits is None), under_way[0])
@@ -173,13 +231,17 @@ def replaced(waiting: Execution, awaited: Sequence[Execution]) -> list[Execution
 
 
 def _comes_first(one: Execution, waiting: Execution) -> bool:
-    return is_under_way(one) and one.id != waiting.id and (one.waits is None or one.sequence < waiting.sequence)
+    return (
+        one.spec.backfill is None and is_under_way(one) and one.id != waiting.id and (one.waits is None or one.sequence < waiting.sequence)
+    )
 
 
 GRACE = 60_000
 """Milliseconds by which a cron's tick may be late and still count as on time: longer than a restart or fail-over, and short enough that a
 job that runs every minute does not get two at once."""
 
+CALENDAR = "calendar: it was due on a date of skipDates ({})"
+NO_CALENDAR = "calendar unknown: skipDates names the {}, so nothing tells whether it was to run on that date"
 MAX_COUNTED = 1_500
 """Missed ticks are counted up to this number, more than a day of minutes; a longer run has "at least" as many."""
 
@@ -197,11 +259,13 @@ class FiringRules:
     expires_in: int | None = None
     expiration: int | None = None
     entries: tuple[EntryRules, ...] = ()
+    skip: tuple[SkippedDates, ...] = ()
+    known: KnownDates | None = None
 
     @property
     def schedule(self) -> Schedule:
         """The schedule that has these rules, as far as they are about its ticks."""
-        return Schedule(ScheduleKind.CRON, None, self.cron, self.overlap, self.catch_up, self.entries)
+        return Schedule(ScheduleKind.CRON, None, self.cron, self.overlap, self.catch_up, self.entries, skip=self.skip, known=self.known)
 
     def expires_at(self, due: int) -> int | None:
         """The latest moment at which the container of a tick due at ``due`` may start; None without one."""
@@ -284,7 +348,12 @@ def missed_ticks(cron: Cron, first: int, last: int, reason: str) -> MissedTicks:
 
 
 def _outcome(timing: FiringRules, due: int, others: Sequence[Execution], now: int, refused: str | None) -> DueTick:
-    """The outcome of the tick that fires now."""
+    """The outcome of the tick that fires now. The one that ends a schedule says so, also on a date that is skipped."""
+    is_over = timing.expiration is not None and due >= timing.expiration
+    if not is_over and (dates := timing.schedule.skipped_at(due)) is not None:
+        return DueTick(due, OverlapDecision(Outcome.SKIPPED, CALENDAR.format(dates)))
+    if not is_over and (unknown := timing.schedule.unknown_at(due)) is not None:
+        return DueTick(due, OverlapDecision(Outcome.SKIPPED, NO_CALENDAR.format(unknown)))
     expires_at = timing.expires_at(due)
     if expires_at is not None and now >= expires_at:
         return DueTick(due, OverlapDecision(Outcome.EXPIRED, "it had expired by the time a worker looked at it"))

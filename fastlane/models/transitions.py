@@ -6,11 +6,11 @@ can change nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from fastlane.models.ids import nonce
-from fastlane.models.job import Ending, Execution, ServiceVersion, Started
+from fastlane.models.job import Ending, Execution, ServiceVersion, Spec, Started
 from fastlane.models.status import FINAL, STARTING, Status
 
 
@@ -35,6 +35,7 @@ RULES: Mapping[str, Rule] = {
     "cancel": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.STOPPED})),
     "release": Rule(frozenset({Status.ENQUEUED})),
     "expire": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.EXPIRED})),
+    "plan": Rule(frozenset({Status.ENQUEUED}), fenced=True),
     "take-over": Rule(STARTING, fenced=True),
     "re-place": Rule(frozenset({Status.PULLING}), fenced=True, bound=False),
     "bind": Rule(frozenset({Status.PULLING}), fenced=True, bound=False, unstopped=True),
@@ -45,6 +46,7 @@ RULES: Mapping[str, Rule] = {
     "end-by-hand": Rule(STARTING, frozenset({Status.STOPPED})),
     "settle": Rule(FINAL, settled=False),
     "clean": Rule(FINAL, settled=True),
+    "stand-for": Rule(FINAL),
 }
 
 
@@ -86,6 +88,16 @@ class ExecutionChange:
         status = self.values.get("status")
         names = {"start_noted_at": self.values.get("started_at") is not None, "end_noted_at": status in FINAL}
         return {} if self.at is None else {name: self.at for name, is_noted in names.items() if is_noted}
+
+    @property
+    def settles_an_end(self) -> bool:
+        """Whether it ends and settles an execution in one write. While a job follows the execution's job, the store makes it
+        ``without_settling``, since the ticks that follow come first."""
+        return self.name == "end" and "settled" in self.values
+
+    def without_settling(self) -> Self:
+        """The same change, which leaves the execution to be settled."""
+        return replace(self, values={name: value for name, value in self.values.items() if name != "settled"})
 
     def applied_to(self, execution: Execution) -> Execution:
         """The execution after this change of it."""
@@ -132,6 +144,11 @@ def expire(execution: Execution, *, now: int) -> ExecutionChange:
 def release(execution: Execution) -> ExecutionChange:
     """Ends its wait for other executions of its job: a worker may take it."""
     return ExecutionChange.of("release", execution, waits=None)
+
+
+def plan(execution: Execution, spec: Spec) -> ExecutionChange:
+    """Writes which targets its tick has, or that all of their executions are there. It raises the epoch: of two workers one writes."""
+    return ExecutionChange.of("plan", execution, spec=spec, epoch=execution.epoch + 1)
 
 
 def take_over(execution: Execution) -> ExecutionChange:
@@ -188,7 +205,7 @@ def run(execution: Execution, started: Started, *, now: int | None = None) -> Ex
 
 def end(execution: Execution, ending: Ending, *, settled: bool = False, now: int | None = None) -> ExecutionChange:
     """pulling or running → final: the engine said how it ended, and its whole log is stored. ``settled``: nothing but the release of its
-    slot is to follow."""
+    slot is to follow, unless a job follows its job, which the store looks at."""
     at = ending.finished_at if now is None else now
     return ExecutionChange.of("end", execution, at=at, **ending.values(), **({"settled": True} if settled else {}))
 
@@ -203,6 +220,11 @@ def end_by_hand(execution: Execution, ending: Ending, *, now: int) -> ExecutionC
 def settle(execution: Execution) -> ExecutionChange:
     """Records that what must follow its final state (the next attempt, its tick's row) has been done."""
     return ExecutionChange.of("settle", execution, settled=True)
+
+
+def stand_for(execution: Execution, *, sequence: int) -> ExecutionChange:
+    """Makes it the last of its tick's executions, whose ends are the tick's end: so it is the one that its job shows."""
+    return ExecutionChange.of("stand-for", execution, sequence=sequence)
 
 
 def clean(execution: Execution) -> ExecutionChange:

@@ -30,8 +30,8 @@ from aiosmtplib import (
 )
 
 from fastlane.log import MASK, one_line
-from fastlane.models.delivery import Delivery, JobState, MailQuota, Reply, Subject
-from fastlane.models.notify import Mailbox
+from fastlane.models.delivery import PAUSED, STARTED_EVENT, Delivery, JobState, MailQuota, Reply, Subject
+from fastlane.models.notify import Mailbox, NotificationTrigger
 from fastlane.models.schedule import show_duration
 from fastlane.notify.port import MailMessage, MailParts, WebhookPayload
 
@@ -176,6 +176,9 @@ MAX_VALUE = 2_000
 HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode's categories of characters that have no sign of their own, or change how others are shown."""
 
+FIXED = NotificationTrigger.FIXED
+FURTHER = {f"execution.{FIXED}": ", for the first time after a failure"}
+"""What a mail about an execution says beside its status."""
 OWN_URLS = ("Execution", "Log", "Job's page")
 """The headings of fastlane's own URLs. Everything else may come from a job's author."""
 
@@ -237,7 +240,9 @@ def mail_writer(make_payload: MakePayload, redact: Redact, interval: float) -> C
 def _subject(payload: WebhookPayload) -> str:
     code = "" if payload.get("exitCode") in (None, 0) else f", exit code {payload['exitCode']}"
     name = f" ({payload['name']})" if payload.get("name") else ""
-    words = f"[fastlane] {payload['taskId']}{name}: {payload['status']}{code}"
+    what = {f"execution.{FIXED}": FIXED, STARTED_EVENT: "started"}.get(payload["type"], payload["status"])
+    code = "" if payload["type"] == STARTED_EVENT else code
+    words = f"[fastlane] {payload['taskId']}{name}: {what}{code}"
     line = one_line("".join(sign for sign in words if unicodedata.category(sign) not in HIDDEN))
     return line if len(line) <= MAX_SUBJECT else f"{line[: MAX_SUBJECT - 1]}…"
 
@@ -249,7 +254,7 @@ def _rows(payload: WebhookPayload) -> Iterator[Row]:
     found: tuple[tuple[str, Any], ...] = (
         ("Task", payload["taskId"]),
         ("Job", payload.get("name")),
-        ("Status", payload["status"]),
+        ("Status", payload["status"] + FURTHER.get(payload["type"], "")),
         ("Why", failure and failure["message"]),
         ("Exit code", payload.get("exitCode")),
         ("Service", payload.get("service")),
@@ -273,7 +278,12 @@ def _rows(payload: WebhookPayload) -> Iterator[Row]:
 def _job_rows(payload: WebhookPayload) -> Iterator[Row]:
     """The facts in a mail about a job."""
     last = payload["lastExecution"] or {}
-    words = {"late": f"late: it has not succeeded for {payload['expectEvery']}", "recovered": "recovered: it has succeeded again"}
+    expected = f"by {payload['doneBy']}" if payload["doneBy"] else f"for {payload['expectEvery']}"
+    words = {
+        "late": f"late: it has not succeeded {expected}",
+        "recovered": "recovered: it has succeeded again",
+        PAUSED: f"paused: {payload['failuresInRow']} of its ticks in a row failed; it runs again when somebody resumes it",
+    }
     found: tuple[tuple[str, Any], ...] = (
         ("Task", payload["taskId"]),
         ("Job", payload.get("name")),

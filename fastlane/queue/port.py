@@ -5,8 +5,8 @@ An entry is in exactly one place: ``timed`` (not due yet), ``ready`` (due, waits
 group) or ``leased`` (a worker holds it until a deadline). A lane is a pool's part of the queue. The lane ``@ticks`` has no limit: it
 holds jobs that wait for their next tick, and executions that need no slot.
 
-A group is the executions of one task. Its limit counts those that hold a slot, in any lane; entries that take no slot neither count
-nor wait.
+A group is the executions of one task, or of one pool with the same ``concurrencyKey``. Its limit counts those that hold a
+slot, in any lane; entries that take no slot neither count nor wait.
 
 ``TimedQueue`` schedules and leases entries, ``QueueGeneration`` says which data the queue holds and rebuilds it, ``WorkerReports``
 keeps what workers say about themselves, and ``TicketStore`` keeps secrets that can be used once. Every method raises ``QueueDown``
@@ -41,7 +41,8 @@ class EntryKind(StrEnum):
 class Entry:
     """A row of the queue. ``due`` is in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts as a
     minute of waiting. The entry waits while ``concurrency`` members of its ``group`` hold slots (0: no limit; "": no group; a group's
-    name contains no NUL). From ``expires`` (milliseconds) on it must not start: it is then leased only to be ended."""
+    name contains no NUL). From ``expires`` (milliseconds) on it must not start: it is then leased only to be ended. In a fair lane it is
+    served in the turn of ``task`` ("": of its group)."""
 
     id: str
     kind: EntryKind
@@ -52,6 +53,7 @@ class Entry:
     group: str = ""
     concurrency: int = 0
     expires: int | None = None
+    task: str = ""
 
 
 def job_entry(job: Job) -> Entry:
@@ -64,6 +66,7 @@ def execution_entry(execution: Execution, pools: Sequence[Pool]) -> Entry:
     the execution waits for others of its job, its entry is in ``@ticks`` too, with a lower revision: a worker checks whether it still has
     to wait, and the entry of the released execution moves it."""
     pool = pool_for(pools, execution.task_id)
+    group = group_of(execution, pool)
     return Entry(
         id=execution.id,
         kind=EntryKind.EXECUTION,
@@ -71,10 +74,17 @@ def execution_entry(execution: Execution, pools: Sequence[Pool]) -> Entry:
         due=execution.scheduled_for,
         revision=0 if execution.waits is None else -1,
         priority=execution.spec.priority,
-        group=execution.task_id,
+        group=group,
         concurrency=execution.spec.concurrency,
         expires=execution.expires_at,
+        task="" if group == execution.task_id else execution.task_id,
     )
+
+
+def group_of(execution: Execution, pool: Pool | None) -> str:
+    """The group of an execution: its task, or its pool and its ``concurrencyKey``. No task's id contains a slash."""
+    key = execution.spec.concurrency_key
+    return execution.task_id if key is None or pool is None else f"/{pool.name}\x1f{key}"
 
 
 def slotless_entry(execution: Execution, *, due: int) -> Entry:
@@ -100,10 +110,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane that a worker claims from, and how many of its entries may be leased at once (None: no limit, and no slots taken)."""
+    """A lane that a worker claims from, and how many of its entries may be leased at once (None: no limit, and no slots taken). ``fair``:
+    its tasks take turns."""
 
     name: str
     limit: int | None
+    fair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +203,16 @@ class LaneCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """What comes before an entry of a fair lane: how many entries of its own task, and how many other tasks take turns with it, with the
+    first names of these (groups, where tasks share one), in the order of their turns."""
+
+    own: int
+    others: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The report that a worker gives about itself every second: its id, when it started (milliseconds), how it sees the hosts, and the
     reasons for which its executions wait. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more
@@ -253,7 +275,9 @@ class TimedQueue(Protocol):
         (at the latest in two such times, so that a Redis whose clock was set back keeps none for longer).
         Then come expired entries of these lanes, and of the lanes to ``watch``: as ``expired``, without a slot. They take half of
         what is left of ``count``, and the rest when nothing else wants it. Then come the best ready entries of these lanes that find
-        a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank. What is
+        a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank. In a
+        fair lane, the best is the first entry of the task that has waited longest, counted from its due time or from the task's last
+        claim in that lane, whichever is later; tasks without a claim for a day start anew. What is
         left of ``count`` goes to entries of ``@ticks``, if that is among the lanes, that are due within ``ahead`` milliseconds: each lease
         says when. A release lets others have such an entry before its due time; ``requeue`` does not."""
 
@@ -301,6 +325,9 @@ class TimedQueue(Protocol):
     async def oldest_waiting(self, lanes: Sequence[str]) -> Mapping[str, int]:
         """Milliseconds since the longest-waiting entry of each lane became due; 0: none waits for a slot. A claim need not have seen it.
         Entries that wait for their group do not count. Only the first ones in line are looked at, at most 256 of all lanes."""
+
+    async def turns(self, lane: str, id: str) -> Turns | None:
+        """What comes before an entry of a fair lane; None when a claim has not brought it into line yet."""
 
 
 class QueueGeneration(Protocol):

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 import structlog
 
+from fastlane.calendars import CalendarBook
 from fastlane.clock import Clock, end_if_cancelled, first_of
+from fastlane.directory import CurrentPools
 from fastlane.errors import QueueDown, TransientError, Unreadable
 from fastlane.metrics import LATE, RECOVERED, Metrics
 from fastlane.models.delivery import (
@@ -23,6 +25,7 @@ from fastlane.models.delivery import (
     GIVEN_UP,
     MAX_LOST,
     RECEIVER_ID,
+    STARTED_EVENT,
     Delivery,
     DeliveryState,
     JobState,
@@ -46,7 +49,7 @@ from fastlane.models.status import Status
 from fastlane.notify.port import Mail, MailParts, Notifier, WebhookMessage
 from fastlane.queue.port import WorkerReports
 from fastlane.scheduler.known_workers import always
-from fastlane.storage.base import DeliveryStore, ExecutionStore, JobStore, LogStore, PoolStore, Store
+from fastlane.storage.base import CalendarStore, DeliveryStore, ExecutionStore, JobStore, LogStore, PoolStore, Store
 from fastlane.streams.reader import last_lines
 
 log = structlog.get_logger()
@@ -127,7 +130,8 @@ class MailChannel:
             return Reply(None, NOT_ALLOWED, is_final=True)
         id = quota_id(delivery.job_id, mailbox.key)
         quota = await self._store.mail_quota(id) if mail.interval else None
-        if mail.interval and isinstance(subject, Execution) and subject.status in FAILURES and not delivery.by_hand:
+        is_failure = isinstance(subject, Execution) and subject.status in FAILURES and delivery.event != STARTED_EVENT
+        if mail.interval and isinstance(subject, Execution) and is_failure and not delivery.by_hand:
             quota = await self._reserved(id, quota, subject.id, now, mail.interval)
             if quota is None:
                 return Reply(None, is_held=True)
@@ -238,6 +242,9 @@ def share_of(room: int) -> int:
 class DelivererStore(DeliveryStore, JobStore, ExecutionStore, PoolStore, Protocol):
     """The part of the store that a deliverer and the check for late jobs need."""
 
+    @property
+    def calendars(self) -> CalendarStore: ...
+
 
 class Deliverer:
     """The deliveries of one process. ``channels`` write and send them, by kind. ``pools``: what a receiver belongs to. It takes deliveries
@@ -252,6 +259,7 @@ class Deliverer:
         is_needed: Callable[[], Awaitable[bool]] = always,
     ) -> None:
         self._is_needed = is_needed
+        self._calendars = CalendarBook(store.calendars, CurrentPools.of(pools).calendars)
         self._pools = pools
         self._store = store
         self._channels = channels
@@ -423,7 +431,7 @@ class Deliverer:
         if not delivery.is_of_job:
             return await self._store.execution(delivery.execution_id)
         job = await self._store.job(delivery.job_id)
-        return None if job is None else JobState(job, (await self._store.latest([job.id])).get(job.id))
+        return None if job is None else JobState(await self._calendars.job(job), (await self._store.latest([job.id])).get(job.id))
 
     async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
         """Records the outcome of an attempt."""
@@ -475,6 +483,17 @@ class Deliverer:
 CHECK_EVERY = 2.0
 """Seconds between two looks for jobs whose check is due."""
 JOBS_PAGE = 100
+SUCCESSES = 100
+"""The newest successes of a job among which the one of its latest tick is looked for."""
+
+
+def due_of(job: Job, success: Execution, now: int) -> int:
+    """When the tick of a success was due: one that was run again, or by a backfill, at its own due time. A run in place of a tick that is
+    still to come counts as that one."""
+    if success.spec.due_at is not None:
+        return success.spec.due_at
+    last = job.last_tick
+    return last if last is not None and last > now else success.scheduled_for
 
 
 class Lateness:
@@ -494,6 +513,7 @@ class Lateness:
         is_needed: Callable[[], Awaitable[bool]] = always,
         metrics: Metrics | None = None,
     ) -> None:
+        self._calendars = CalendarBook(store.calendars, CurrentPools.of(pools).calendars)
         self._store = store
         self._clock = clock
         self._pools = pools
@@ -517,11 +537,11 @@ class Lateness:
         at = execution.finished_at
         while at is not None:
             job = await self._store.job(execution.job_id)
-            if job is None or job.spec.expect_every is None or not execution.belongs_to(job):
+            if job is None or not job.spec.is_expected or not execution.belongs_to(job):
                 return
-            now = self._clock.now()
-            after = succeeded(job, at, now)
-            if job.late_since is not None and job.late_since <= at:
+            now, job = self._clock.now(), await self._calendars.job(job)
+            after = succeeded(job, at, now, due_of(job, execution, now))
+            if job.late_since is not None and job.late_since <= at and after.late_since is None:
                 if not is_notified(job):  # the process that found it late may have ended before it notified
                     await self._notify(job, NotificationTrigger.LATE, job.late_since)
                 await self._notify(job, NotificationTrigger.RECOVERED, at)
@@ -545,7 +565,9 @@ class Lateness:
 
     async def _check(self, job: Job) -> None:
         if job.late_since is None or is_notified(job):
-            after = checked(job, await self._last_success(job), self._clock.now())
+            now, job = self._clock.now(), await self._calendars.job(job)
+            last = await self._last_success(job, now)
+            after = checked(job, None if last is None else last.finished_at, now, None if last is None else due_of(job, last, now))
             if not await self._store.advance(job, after, (), None) or after.late_since is None:
                 return
             self._metrics.lateness_changed(LATE)
@@ -555,10 +577,13 @@ class Lateness:
             await self._notify(job, NotificationTrigger.LATE, job.late_since)
             await self._store.advance(job, notified(job), (), None)
 
-    async def _last_success(self, job: Job) -> int | None:
-        """The time of the job's last stored success: an execution may be done and not settled yet."""
-        done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
-        return max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
+    async def _last_success(self, job: Job, now: int) -> Execution | None:
+        """The job's last stored success: an execution may be done and not settled yet. With a ``done_by``, the one of the latest tick:
+        older ones may have been run again after it."""
+        most = SUCCESSES if job.spec.done_by is not None else 1
+        done = await self._store.executions_of(job.id, most, statuses=frozenset({Status.DONE}))
+        own = [one for one in done if one.finished_at is not None and one.belongs_to(job)]
+        return max(own, key=lambda one: due_of(job, one, now), default=None)
 
     async def _notify(self, job: Job, trigger: NotificationTrigger, at: int) -> None:
         await self._deliverer.add(notices(job, trigger, self._pools, at, self._clock.now()))

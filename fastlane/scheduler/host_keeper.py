@@ -65,7 +65,7 @@ LOOK_AT_LEAST = 30.0
 DRAINED, REMOVED, CLEARING = "is drained", "was removed", "is being cleared of what was left there"
 CLEAR_AGAIN = 1.0
 """Seconds after which clearing a host is tried again. It may take as long as it needs: a host with many services would never be clear, if
-it began anew."""
+it began again."""
 
 
 class HostKeeper:

@@ -4,9 +4,9 @@ Each step is one write. The process may end after any of them: the worker that t
 returns the row after it, from which the caller knows the next step; None means that this worker has nothing more to do with the execution.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
@@ -23,19 +23,26 @@ from fastlane.errors import (
     RefusedForNow,
     RegistryDown,
     TransientError,
+    Unreadable,
 )
 from fastlane.executors.port import Activation, Image, Order, ServiceTemplate
 from fastlane.models import transitions
-from fastlane.models.container import NO_RESOURCES
+from fastlane.models.container import NO_RESOURCES, Container
+from fastlane.models.everywhere import is_unplanned
 from fastlane.models.host import HostView, reachable_manager
-from fastlane.models.job import Ending, Execution, Failure, FailureReason
+from fastlane.models.job import Ending, Execution, Failure
+from fastlane.models.log_commands import environment_of_outputs
 from fastlane.models.placement import Ranking, place
 from fastlane.models.pool import Pool, Pull, pool_for, refusals
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.trace import ENV, container_context
 from fastlane.models.transitions import ExecutionChange
+from fastlane.models.upstream import Upstream, upstream_variables
 from fastlane.queue.port import TICKS, Lease
+from fastlane.redaction import redaction_of
 from fastlane.scheduler.cleaner import ImageKeeper
+from fastlane.scheduler.everywhere import TickPlanner
 from fastlane.scheduler.known_workers import KnownPools, WorkerHosts
 from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.ports import Ports
@@ -58,6 +65,7 @@ class Declined(StrEnum):
 
     STARTED = "it was claimed before, or has ended"
     EXPIRED = "its time to start has passed"
+    UNPLANNED = "the other executions of its tick are not there yet"
     WAITS = "it waits for other executions of its job"
     NO_POOL = "no pool of this worker takes its task"
     OTHER_LANE = "another pool takes its task than the one in whose lane it was"
@@ -68,13 +76,30 @@ class Declined(StrEnum):
 class ClaimSituation:
     """The inputs of a claim in addition to the row. ``pools``: all pools of this worker. ``host``: the best host of the pool whose lane the
     entry is in; None when there is none. ``without_pool``: no worker has a pool for the task, so the execution is claimed without a host,
-    in order to end it."""
+    in order to end it. ``ranking`` and ``placed``: by which another host is chosen for an attempt that avoids this one."""
 
     lease: Lease
     pools: Sequence[Pool]
     host: str | None
     now: int
     without_pool: bool = False
+    ranking: Ranking | None = None
+    placed: Mapping[str, int] = field(default_factory=dict)
+
+    def host_for(self, execution: Execution) -> str | None:
+        """The best host for this execution: another one than it avoids, if there is one."""
+        avoid, target = avoided_by(execution), execution.spec.target
+        if target is not None:
+            return None if self.ranking is None else self.ranking.best(self.placed, avoid, target.swarm)
+        if avoid is None or avoid != self.host or self.ranking is None:
+            return self.host
+        return self.ranking.best(self.placed, avoid)
+
+    def has_lost(self, execution: Execution) -> bool:
+        """Whether it runs on one target only, and no host there gets new work. It is claimed without a host, in order to end it if that
+        lasts."""
+        target = execution.spec.target
+        return target is not None and self.ranking is not None and not self.ranking.is_open(target.swarm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +125,17 @@ def decide(execution: Execution, situation: ClaimSituation) -> ClaimDecision:
         return ClaimDecision(transitions.claim(execution, host=None, pool=None, now=situation.now))
     if pool.name != situation.lease.lane:
         return ClaimDecision(declined=Declined.OTHER_LANE)
-    if situation.host is None:
+    if is_unplanned(execution):
+        return ClaimDecision(declined=Declined.UNPLANNED)
+    host = situation.host_for(execution)
+    if host is None and not situation.has_lost(execution):
         return ClaimDecision(declined=Declined.NO_HOST)
-    return ClaimDecision(transitions.claim(execution, host=situation.host, pool=pool.name, now=situation.now))
+    return ClaimDecision(transitions.claim(execution, host=host, pool=pool.name, now=situation.now))
+
+
+def avoided_by(execution: Execution) -> str | None:
+    """The host that an attempt takes only when no other may have it; None without one."""
+    return None if execution.spec.remedy is None else execution.spec.remedy.avoid
 
 
 def is_over(execution: Execution, now: int) -> bool:
@@ -137,6 +170,7 @@ class Launcher:
         self._known_pools = known_pools
         self._overlaps = overlaps
         self._images = images
+        self._planner = TickPlanner(ports)
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
     async def claim(self, assignment: Assignment, *, without_pool: bool = False, anew: bool = False) -> Execution | None:
@@ -151,8 +185,8 @@ class Launcher:
             self._leases.place(assignment, None)
             return None if claimed is None else claimed.execution
         execution = claimed.execution
-        if execution.host is None:  # claimed without a pool
-            self._leases.place(assignment, None)
+        if execution.host != situation.host:  # claimed without a pool, or for another host than the best one
+            self._leases.place(assignment, execution.host)
         assignment.take_over(execution.epoch)
         assignment.keep_bounds(claimed.bounds)
         self._metrics.claimed(execution.pool, (situation.now - execution.scheduled_for) / 1000)
@@ -161,8 +195,11 @@ class Launcher:
     def _situation(self, lease: Lease, *, without_pool: bool = False) -> ClaimSituation:
         pools = tuple(self._pools)
         pool = next((pool for pool in pools if pool.name == lease.lane), None)
-        host = None if pool is None or lease.expired else self._best_host(pool)
-        return ClaimSituation(lease, pools, host, self._clock.now(), without_pool)
+        now = self._clock.now()
+        if pool is None or lease.expired:
+            return ClaimSituation(lease, pools, None, now, without_pool)
+        ranking, placed = self._ranking(pool), dict(self._leases.placed)
+        return ClaimSituation(lease, pools, ranking.best(placed), now, without_pool, ranking, placed)
 
     async def decline(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Acts on the reason for which an enqueued execution is not claimed, and returns the row after that. None when it was put back into
@@ -185,6 +222,8 @@ class Launcher:
             case Declined.OTHER_LANE if pool is not None:
                 await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
                 return None
+            case Declined.UNPLANNED if pool is not None:
+                return await self._plan(assignment, execution, pool)
             case Declined.NO_HOST if pool is not None:
                 passed_over = dict(place(pool, self._hosts()).passed_over)
                 log.warning("execution.not_placed", **execution.names, pool=pool.name, hosts=passed_over)
@@ -192,6 +231,22 @@ class Launcher:
                 await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
                 return None
         return await self.claim(assignment, anew=True)  # by now there is a host, or another process has changed the row
+
+    async def _plan(self, assignment: Assignment, execution: Execution, pool: Pool) -> Execution | None:
+        """Makes the other executions of a tick that runs everywhere, and claims this one; or ends it, or puts it back, while its pool has
+        no target."""
+        job = await self._store.job_bounds(execution.job_id)
+        if job is None or not execution.belongs_to(job):
+            return await self._discard(assignment, execution)
+        if job.stops(execution.sequence):
+            return await self._stopper.mark(execution) or await self._store.execution(execution.id)
+        targets = self._planner.targets(execution, pool, self._hosts())
+        if targets is not None and (targets.unknown or not targets.chosen):
+            log.warning("execution.not_placed", **execution.names, pool=pool.name, hosts=dict(targets.left_out))
+            await self._queue.requeue(self._leases.owner, execution.id, self._clock.now() + MIN_BACK_OFF)
+            return None
+        await self._planner.plan(execution, targets)
+        return await self.claim(assignment, anew=True)
 
     async def bind(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """pulling without a service → bound to one parked service, or ended because it can never have one."""
@@ -217,6 +272,8 @@ class Launcher:
         # The pool may have changed since the job was accepted; without a pool nothing is allowed.
         if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, "; ".join(map(str, faults))))
+        if pool is not None and (words := self._lost_target(execution, pool)):
+            return await self.give_up(execution, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
         return await self._bind_on_host(assignment, execution, pool)
 
     async def _bind_on_host(self, assignment: Assignment, execution: Execution, pool: Pool | None) -> Execution | None:
@@ -358,13 +415,13 @@ class Launcher:
         placed = self._leases.placed
         return [replace(view, running=view.running + placed.get(view.name, 0)) for view in self._known_hosts.views()]
 
-    def _best_host(self, pool: Pool) -> str | None:
-        """The host for one more execution of a pool. The index is made anew when the pool or the views are others."""
+    def _ranking(self, pool: Pool) -> Ranking:
+        """The ranking of a pool's hosts, which is computed again when the pool or the views change."""
         views = self._known_hosts.views()
         known = self._rankings.get(pool.name)
         if known is None or known[0] is not pool or known[1] is not views:
             known = self._rankings[pool.name] = (pool, views, Ranking(pool, views))
-        return known[2].best(self._leases.placed)
+        return known[2]
 
     def _no_place(self, execution: Execution) -> str | None:
         """The reason for which an execution without a pool cannot start; None when its host can be used."""
@@ -377,6 +434,19 @@ class Launcher:
             f"(waited for {self.limits.pending_deadline:g} s)"
         )
 
+    def _lost_target(self, execution: Execution, pool: Pool) -> str | None:
+        """Why its target gets no execution any more; None when it may."""
+        target = execution.spec.target
+        if target is None or self._ranking(pool).is_open(target.swarm):
+            return None
+        if self._clock.now() - (execution.placed_at or 0) < self.limits.pending_deadline * 1000:
+            return None
+        waited = f"(waited for {self.limits.pending_deadline:g} s)"
+        return f"no host of the swarm of its target {target.name!r} gets new work any longer {waited}: {self._passed_over(pool)}"
+
+    def _passed_over(self, pool: Pool) -> str:
+        return "; ".join(f"{name} {reason}" for name, reason in place(pool, self._hosts()).passed_over.items()) or "it has no other host"
+
     async def _host_for(self, execution: Execution) -> str:
         """Its host while that gets new work, else another host of its pool. Raises NoHost."""
         for view in self._known_hosts.views():
@@ -385,10 +455,12 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         if pool is None:
             raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer")
-        if (host := self._best_host(pool)) is not None:
+        target = execution.spec.target
+        swarm = None if target is None else target.swarm
+        if (host := self._ranking(pool).best(self._leases.placed, avoided_by(execution), swarm)) is not None:
             return host
-        reasons = "; ".join(f"{name} {reason}" for name, reason in place(pool, self._hosts()).passed_over.items())
-        raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
+        which = f"pool {pool.name!r}" if target is None else f"the swarm of its target {target.name!r}"
+        raise NoHost(f"no host of {which} can be used: {self._passed_over(pool)}")
 
     async def _find_service(self, execution: Execution, name: str, host: str, pool: Pool) -> tuple[str, ServiceTemplate]:
         """The host, or the best one of another swarm of its pool, whose swarm has the service, and the service as it is there. A job that a
@@ -397,6 +469,7 @@ class Launcher:
         from its swarm says so falsely, for a while.)"""
         job = await self._store.job(execution.job_id)
         own = None if job is None or job.source is None else job.source.swarm_id
+        own = own if execution.spec.target is None else execution.spec.target.swarm
         search = ServiceSearch(self._executor, self._hosts(), pool, name, own)
         if (found := await search.find(host)) is not None:
             return found
@@ -411,13 +484,27 @@ class Launcher:
         try:
             image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING, like)
             await self._images.note_use(host, image)
-            return image, await self._executor.park(host, order_of(execution, pool, recorded=self._is_recorded, like=like), image)
+            order = order_of(execution, pool, recorded=self._is_recorded, like=like)
+            if execution.upstream:
+                order = replace(order, upstream={**await self._outputs_of(execution.upstream), **order.upstream})
+            return image, await self._executor.park(host, order, image)
         except RegistryDown as error:
             deadline = registry_deadline(execution, error, self.limits)
             if self._clock.now() < deadline:
                 raise
             waited = (deadline - (execution.placed_at or 0)) / 1000
             raise ImageRefused(f"{execution.subject} could not be looked up in its registry for {waited:g} s: {error}") from error
+
+    async def _outputs_of(self, upstream: Upstream) -> Mapping[str, str]:
+        """The outputs of these executions as variables, as far as they are stored: of the same output, the last one's counts. Their secrets
+        are masked, as in answers: the job may be another team's."""
+        found, redaction = dict[str, str](), redaction_of(self.limits.redact_words)
+        for end in upstream:
+            with suppress(Unreadable):
+                one = await self._store.execution(end.execution_id)
+                if one is not None and one.outputs is not None:
+                    found |= environment_of_outputs(redaction.outputs(one.outputs.values, one.spec.variables))
+        return found
 
     async def _resolve(self, execution: Execution, host: str, pull: Pull, like: ServiceTemplate | None) -> Image:
         """The service's image; the image of the attempt before it, or else the one that its image's name means now."""
@@ -432,22 +519,29 @@ class Launcher:
         return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
 
 
+def on_node(container: Container, node: str) -> Container:
+    """The container, on the node with this id only."""
+    return replace(container, constraints=(*container.constraints, f"node.id=={node}"))
+
+
 def order_of(execution: Execution, pool: Pool | None, *, recorded: bool = False, like: ServiceTemplate | None = None) -> Order:
     """The executor's order for an execution of this pool. ``recorded``: its spans are recorded, so its container gets the context.
     ``like``: the service as whose container it runs."""
     trace = container_context(execution, recorded=recorded)
     limits = pool.limits if pool else NO_RESOURCES
+    target = execution.spec.target
     return Order(
         execution_id=execution.id,
         task_id=execution.task_id,
         job_id=execution.job_id,
         attempt=execution.attempt,
         epoch=execution.epoch,
-        scheduled_for=execution.scheduled_for,
+        scheduled_for=execution.scheduled_for if execution.spec.due_at is None else execution.spec.due_at,
         command=execution.spec.command,
         envs=execution.spec.variables if trace is None else {ENV: trace.text, **execution.spec.variables},
         resources=execution.spec.resources.within(limits) if like is None else execution.spec.resources,
-        container=execution.spec.container,
+        container=execution.spec.container if target is None or target.node is None else on_node(execution.spec.container, target.node),
         like=like,
         defaults=NO_RESOURCES if like is None else limits,
+        upstream=upstream_variables(execution.upstream),
     )

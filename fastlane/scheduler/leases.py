@@ -81,7 +81,7 @@ def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) 
         return ClaimRequest((), (), BATCH)
     served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
     ticks = (Lane(TICKS, None),) if room.ticks > 0 else ()
-    lanes = (*ticks, *(Lane(pool.name, slots_of(pool, hosts)) for pool in served))
+    lanes = (*ticks, *(Lane(pool.name, slots_of(pool, hosts), pool.fair_share) for pool in served))
     watch = tuple(pool.name for pool in pools if pool not in served)
     return ClaimRequest(lanes, watch, min(BATCH, room.short_work, *([room.executions] if served else [])))
 

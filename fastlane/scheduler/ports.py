@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fastlane.calendars import CalendarBook
 from fastlane.clock import Clock
 from fastlane.directory import CurrentPools
 from fastlane.executors.port import Executor
@@ -36,6 +37,10 @@ class Ports:
     publish: Callable[[Hint], None] = no_hints
     recorder: Recorder | None = None
 
+    def book(self) -> CalendarBook:
+        """The calendars of the settings and the store."""
+        return CalendarBook(self.store.calendars, self.pools.calendars)
+
     def stopper(self) -> Stopper:
         """What stops executions."""
         return Stopper(self.store, self.clock, QueueMessages(self.queue, self.clock))
@@ -46,7 +51,7 @@ class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes.
     ``max_executions``: how many it holds before it starts no more. ``unused_images_after``: seconds; None: images stay.
     ``usage_every``: the longest time in seconds between two samples of what a container uses; 0: takes none. ``retention``: how long
-    history stays. ``reads_labels``: whether a ``sources.labels`` runs beside it."""
+    history stays. ``reads_labels``: whether a ``sources.labels`` runs beside it. ``receipt_keys``: with which it seals what ended."""
 
     limits: Limits
     lease: float
@@ -58,3 +63,4 @@ class WorkerSettings:
     usage_every: float = 0.0
     retention: RetentionRules = field(default_factory=RetentionRules)
     reads_labels: bool = False
+    receipt_keys: tuple[str, ...] = field(default=(), repr=False)

@@ -25,6 +25,7 @@ import structlog
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import FastlaneError, TransientError
 from fastlane.metrics import Metrics
+from fastlane.models.backfill import KEPT as BACKFILLS_STAY
 from fastlane.models.event import Source, Span, at
 from fastlane.models.paging import Window
 from fastlane.models.pool import Pool, pool_for
@@ -51,7 +52,7 @@ LONGEST_REST = 1.0
 """Seconds that the pruner rests after a step at most: it rests for as long as the step took."""
 BEHIND, AT_ONCE = 600_000, 4
 """For how many milliseconds what goes has to be overdue so that the pruner no longer rests, because more is made than removed; and how many
-batches of jobs that are over it then deletes at once."""
+times as many jobs that are over it then deletes at once: as several batches where these share a commit, otherwise as a larger one."""
 ONE = Window(1, 1)
 LOOKED_AT, LOGS = 1_000, 50
 """When all logs together are too large: the executions in one search for logs, and the logs that are removed before the size is measured
@@ -267,8 +268,9 @@ class Pruner:
         deleted jobs, and of the jobs to look at apart."""
         gone, left, start = set[str](), set[str](), 0
         while start < len(ripe):
-            end = start + TOGETHER * (AT_ONCE if self._late > BEHIND else 1)  # on SQLite, all at once are one commit
-            batches = [ripe[first : first + TOGETHER] for first in range(start, min(end, len(ripe)), TOGETHER)]
+            end = start + TOGETHER * (AT_ONCE if self._late > BEHIND else 1)
+            size = TOGETHER if self._store.retention.shares_commits else end - start
+            batches = [ripe[first : first + size] for first in range(start, min(end, len(ripe)), size)]
             steps = [self._unless_faulty(partial(self._delete_together, batch, pruned), "_delete_together") for batch in batches]
             done: list[Swept | None] = await unless_cancelled(asyncio.gather(*steps))
             for batch, swept in zip(batches, done, strict=True):
@@ -333,6 +335,7 @@ class Pruner:
             pruned.hours += await self._in_pages(partial(history.prune_hours, hour_of(now - self._rules.history)))
         if self._rules.events is not None:
             pruned.events += await self._in_pages(partial(retention.prune_events, now - self._rules.events))
+        await self._in_pages(partial(self._store.backfills.prune, now - BACKFILLS_STAY))
         await self._store.prune_hosts(now - REMOVED_HOSTS_STAY)
         await self._store.prune_images(now - GONE_ENGINES_STAY)
 

@@ -21,6 +21,7 @@ class Timer:
         self._clock = ports.clock
         self._owner = ports.owner
         self._pools = ports.pools
+        self._calendars = ports.book()
         self._quotas = WaitingQuotas(ports.queue, ports.store, ports.pools)
 
     async def handle(self, lease: Lease, now: int) -> None:
@@ -48,6 +49,7 @@ class Timer:
             await self._put_again(await self._store.waiting(job.id))
         others = () if job.schedule.always_overlaps else await self._store.under_way_of(job.task_id, job.id)
         refused = None if job.schedule.cron is None else await self._quotas.refusal(job.task_id)
+        job = await self._calendars.job(job)
         firing = fire(job, others=others, now=max(now, self._clock.now()), refused=refused)
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution, None, firing.recorded(self._clock.now())):
             return False

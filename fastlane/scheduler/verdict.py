@@ -19,8 +19,10 @@ from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.log import one_line, scrub
 from fastlane.models.container import STOP_GRACE
 from fastlane.models.event import Note, Obstacle
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.job import Ending, Execution, Failure, Started
+from fastlane.models.log_commands import LogFindings
 from fastlane.models.pool import Pool, pool_for
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 
 MAX_MESSAGE = 1000
@@ -102,6 +104,15 @@ def not_started(execution: Execution, error: FastlaneError, after: float) -> Fai
 def service_gone(why: str) -> Failure:
     """Why an execution failed after someone removed its service or its task."""
     return _failure(FailureReason.KILLED, why)
+
+
+def saying(ending: Ending, findings: LogFindings) -> Ending:
+    """The ending with what its log says: the outputs, and its first error in the message of the failure."""
+    failure = ending.failure
+    if failure is not None and findings.error is not None:
+        message = f"{failure.message[: MAX_MESSAGE - len(findings.error) - 2]}: {findings.error}"
+        return replace(ending, outputs=findings.outputs, failure=replace(failure, message=message))
+    return ending if findings.outputs is None else replace(ending, outputs=findings.outputs)
 
 
 def no_node(seconds: float, words: str) -> str:
@@ -208,7 +219,7 @@ class Limits:
     """Seconds for running (unless a pool of ``pools`` has a limit of its own), for waiting for a node, for a registry or the pull of the
     image, and for a host that is away. ``gone_after``:
     how long an engine must say that a service is gone before that is believed. ``refused_after``: how long it may refuse what it is asked
-    before the execution ends without it."""
+    before the execution ends without it. ``redact_words``: the setting, which says what no other job gets."""
 
     timeout: float
     pending_deadline: float
@@ -217,6 +228,7 @@ class Limits:
     gone_after: float = 60
     refused_after: float = 60
     pools: Sequence[Pool] = ()
+    redact_words: tuple[str, ...] = ()
 
     def timeout_of(self, execution: Execution) -> float:
         """Seconds that the execution may run: by the pool that it was claimed in or, where this worker has none of that name, by the pool
@@ -514,19 +526,24 @@ def ending_of(execution: Execution, service: EngineService, task: EngineTask, no
     finished_at = max(began_at, finished_at - ahead)
     if task.end is TaskEnd.EXITED and task.exit_code == 0:
         return Ending(Status.DONE, finished_at, 0, started=started)
+    cut = began_at > 0 and _is_unseen(task)
     if _is_by_our_stop(execution, service, task):
         status = _status_when_stopped(execution, now, limits, started)
         failure = _failure_when_stopped(execution, service, task, now, limits) if status is Status.FAILED else None
-        return Ending(status, finished_at, task.exit_code, failure, started)
-    return Ending(Status.FAILED, finished_at, task.exit_code, failure_of(execution, task, service), started)
+        return Ending(status, finished_at, task.exit_code, failure, started, truncated=cut)
+    return Ending(Status.FAILED, finished_at, task.exit_code, failure_of(execution, task, service), started, truncated=cut)
+
+
+def _is_unseen(task: EngineTask) -> bool:
+    """Whether its engine did not see how it ended: what the container wrote while the engine was down is lost."""
+    return task.end is TaskEnd.LOST or (task.end is TaskEnd.KILLED and task.exit_code != SIGKILLED)
 
 
 def _is_by_our_stop(execution: Execution, service: EngineService, task: EngineTask) -> bool:
     """Whether it ended through our stop, or in a way that its engine did not see while a stop was requested."""
     if task.end is TaskEnd.SHUTDOWN:
         return service.stopping or (task.container_id is None and execution.stop_requested_at is not None)
-    unseen = task.end is TaskEnd.LOST or (task.end is TaskEnd.KILLED and task.exit_code != SIGKILLED)
-    return unseen and (service.stopping or execution.stop_requested_at is not None)
+    return _is_unseen(task) and (service.stopping or execution.stop_requested_at is not None)
 
 
 def ending_when_lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:

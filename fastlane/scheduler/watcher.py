@@ -18,10 +18,12 @@ from fastlane.clock import Clock, first_of
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused, ServiceGone
 from fastlane.executors.port import ClusterSnapshot, EngineService, EngineTask, Executor, Phase
 from fastlane.models import transitions
+from fastlane.models.delivery import start_notices
 from fastlane.models.event import Note
 from fastlane.models.host import reachable_manager, reachable_managers
 from fastlane.models.job import Ending, Execution, Started, Usage
-from fastlane.models.log import Hint
+from fastlane.models.log import Head, Hint
+from fastlane.models.log_commands import NO_FINDINGS, LogFindings
 from fastlane.scheduler.known_workers import WorkerHosts
 from fastlane.scheduler.leases import Assignment, note_of_tasks
 from fastlane.scheduler.ports import Ports, WorkerSettings
@@ -43,11 +45,12 @@ from fastlane.scheduler.verdict import (
     WaitUntil,
     is_start_or_success,
     judge,
+    saying,
     task_of,
     verdict_of,
 )
 from fastlane.storage.base import LogStore
-from fastlane.streams.pump import LogEnd, Pump
+from fastlane.streams.pump import CommandReader, LogEnd, Pump
 
 log = structlog.get_logger()
 
@@ -159,7 +162,9 @@ class Recording:
         store, executor, clock, id = ports.store, ports.executor, ports.clock, execution.id
         self._store = store
         self._id = id
-        pump = Pump(store, executor, clock, id, most=settings.log_cap, publish=ports.publish, untouched=untouched)
+        self._commands = CommandReader(store, id) if execution.spec.annotations else None
+        copied = self._commands or store
+        pump = Pump(copied, executor, clock, id, most=settings.log_cap, publish=ports.publish, untouched=untouched)
         self._log_copy = LogCopy(pump, store, clock, id, settings.limits.host_lost_after)
         self._meter = UsageMeter(executor, clock, id, settings.usage_every)
 
@@ -185,6 +190,10 @@ class Recording:
         if task is None or task.container_id is None:
             return None
         return await self._log_copy.finish(host, task.id)
+
+    async def findings(self, head: Head) -> LogFindings:
+        """What the stored log says to fastlane, which ends at this head; nothing where the job does not want that. Raises StoreDown."""
+        return NO_FINDINGS if self._commands is None else await self._commands.findings(head)
 
 
 UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
@@ -413,6 +422,7 @@ class ExecutionWatch:
         """Writes the row of a running container. Then waits, unless the same answer of the engine demands something else."""
         if self._ran is None:  # else its log is read to the end at once, when a look shows that
             self._record(service)
+        await self._announce_start()
         ran = await self._store.change(transitions.run(self._execution, started, now=self._clock.now()))
         if ran is None:
             return
@@ -421,6 +431,12 @@ class ExecutionWatch:
         verdict = verdict_of(ran, service, self._clock.now(), self._limits)
         if isinstance(verdict, WaitUntil):
             await self._wait(verdict.until, stop_shown=service.stopping)
+
+    async def _announce_start(self) -> None:
+        """Inserts the deliveries of a start before the start itself is written: when this worker ends in between, the next one finds the
+        start not written, and inserts the same ones again."""
+        if deliveries := start_notices(self._execution, self._limits.pools, self._clock.now()):
+            await self._store.insert_deliveries(deliveries)
 
     def _record(self, service: EngineService) -> None:
         task = task_of(self._execution, service)
@@ -431,6 +447,9 @@ class ExecutionWatch:
         head = log_end.head if log_end is not None else await self._store.log_head(self._execution.id)
         ran = self._execution.has_started or ending.started is not None
         logged = ending.with_log(head, lost=ran if log_end is None else log_end.gone, usage=self._recording.usage)
+        if ending.started is not None:
+            await self._announce_start()
+        logged = saying(logged, await self._recording.findings(head))
         settled = is_last_word(self._execution, logged, self._limits.pools)
         ended = await self._store.change(transitions.end(self._execution, logged, settled=settled, now=self._clock.now()))
         if ended is not None:

@@ -12,10 +12,12 @@ from fastlane import __version__
 from fastlane.clock import Clock, end_if_cancelled, first_of
 from fastlane.config.settings import Settings
 from fastlane.errors import QueueDown, TransientError
-from fastlane.models.job import FailureReason
+from fastlane.models.receipt import SealKeys
 from fastlane.models.retention import Retention
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import Report, rules_of
+from fastlane.scheduler.backfiller import Backfiller
 from fastlane.scheduler.cleaner import Cleaner, ImageKeeper, Leftovers
 from fastlane.scheduler.deliverer import Deliverer, Lateness, channels_of, counted
 from fastlane.scheduler.dispatcher import Dispatcher
@@ -32,6 +34,7 @@ from fastlane.scheduler.settler import Overlaps, Settler
 from fastlane.scheduler.timer import Timer
 from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.watcher import Watcher
+from fastlane.sealing import Sealer, Sealing
 
 log = structlog.get_logger()
 
@@ -58,6 +61,8 @@ class WorkerParts:
     images: ImageKeeper
     deliverer: Deliverer
     lateness: Lateness
+    backfiller: Backfiller
+    sealer: Sealer | None
 
 
 def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], None] = lambda: None) -> WorkerParts:
@@ -95,9 +100,14 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(ports, Cleaner(ports, settler), leftovers, rebuilder, pruner, workers.is_least, every)
     lanes = LaneKeeper(ports, workers, known_pools, every=settings.reconcile)
+    keys, sealer = settings.receipt_keys, None
+    if keys:
+        sealer = Sealer(Sealing(ports.store, ports.clock, SealKeys(keys)), ports.clock, workers.is_least)
     return WorkerParts(
         *(leases, rebuilder, settler, timer, launcher, watcher, runner),
         *(reconciler, leftovers, lanes, hosts, images, deliverer, lateness),
+        backfiller=Backfiller(ports, workers.is_least),
+        sealer=sealer,
     )
 
 
@@ -171,6 +181,8 @@ class Worker:
             parts.images.run,
             parts.deliverer.run,
             parts.lateness.run,
+            parts.backfiller.run,
+            *(() if parts.sealer is None else (parts.sealer.run,)),
             self._announce,
         )
 
@@ -226,6 +238,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
             pending_deadline=settings.pending_deadline,
             pull_deadline=settings.pull_deadline,
             host_lost_after=settings.host_lost_after,
+            redact_words=settings.redact_words,
         ),
         lease=settings.lease,
         renew=settings.renew,
@@ -234,6 +247,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         usage_every=settings.usage_every,
         retention=retention_rules(settings),
         reads_labels=settings.service_labels,
+        receipt_keys=settings.receipt_keys,
     )
 
 

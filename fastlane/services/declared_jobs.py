@@ -19,6 +19,7 @@ from fastlane.models.job import Job, JobSource, Spec, never_in_time
 from fastlane.models.job_change import JobChange
 from fastlane.models.job_source import DeclaredJob, LabelledService
 from fastlane.models.schedule import Schedule, ScheduleKind
+from fastlane.services.calendars import Calendars
 from fastlane.services.jobs import JobService, admit, create_under, until_written
 from fastlane.services.parts import ServiceParts
 from fastlane.services.stops import Stops
@@ -34,22 +35,24 @@ HOW = "labels"
 class DeclaredJobs(JobService):
     """The writer of declared jobs of one process."""
 
-    def __init__(self, parts: ServiceParts, stops: Stops) -> None:
+    def __init__(self, parts: ServiceParts, stops: Stops, calendars: Calendars) -> None:
         super().__init__(parts)
+        self._dated = calendars
         self._stops = stops
 
     async def declare(self, service: LabelledService, declared: DeclaredJob, job_id: str, source: JobSource) -> bool:
         """Creates the job, or lets it follow its service; whether anything changed. Raises what a PUT raises."""
-        spec, schedule, task_id = declared.spec, declared.schedule, service.task_id
-        if spec is None or schedule is None:
+        spec, given, task_id = declared.spec, declared.schedule, service.task_id
+        if spec is None or given is None:
             raise ValueError(f"job {job_id} of {service.name} has faults")
-        if schedule.kind is ScheduleKind.NOW:
+        if given.kind is ScheduleKind.NOW:
             raise Invalid([Fault("", "the job would run at once; say when it runs")])
         admit(self._pools, task_id, spec)
         await self._outbox.check()
 
         async def write() -> tuple[JobChange, bool] | None:
             seen, now = await self._store.job(job_id), self._clock.now()
+            schedule = await self._dated.known(given, None if seen is None else seen.schedule)
             if seen is None:
                 _check_moments(spec, schedule, now)
                 made = create_under(job_id, task_id, spec, schedule, now, None)

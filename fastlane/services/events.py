@@ -148,9 +148,11 @@ MOST, MOST_OF_CALLER = 200, 20
 
 
 class EventFeeds:
-    """Counts the event streams of one server: at most ``most``, and ``most_of_caller`` for one caller."""
+    """Counts the event streams, or other long answers, of one server: at most ``most``, and ``most_of_caller`` for one caller. ``what``:
+    what their clients do."""
 
-    def __init__(self, most: int = MOST, most_of_caller: int = MOST_OF_CALLER) -> None:
+    def __init__(self, most: int = MOST, most_of_caller: int = MOST_OF_CALLER, what: str = "follow events") -> None:
+        self._what = what
         self._most = most
         self._most_of_caller = most_of_caller
         self._running: set[asyncio.Event] = set()
@@ -173,9 +175,9 @@ class EventFeeds:
         """Counts a stream for a caller (None: for nobody) until the context ends. ``ended`` is set when it has to end. Raises
         TooManyFollowers and CallerFollowsTooMany."""
         if self._closed or len(self._running) >= self._most:
-            raise TooManyFollowers("this server ends" if self._closed else f"{self._most} follow events here already")
+            raise TooManyFollowers("this server ends" if self._closed else f"{self._most} {self._what} here already")
         if caller is not None and self._callers[caller] >= self._most_of_caller:
-            raise CallerFollowsTooMany(f"you follow events {self._most_of_caller} times here already; close one first")
+            raise CallerFollowsTooMany(f"you {self._what} {self._most_of_caller} times here already; close one first")
         self._running.add(ended)
         if caller is not None:
             self._callers[caller] += 1

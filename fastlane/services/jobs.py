@@ -15,24 +15,28 @@ from typing import TypeVar
 import structlog
 
 from fastlane.clock import iso
-from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, Repeated, StoreDown, Unreadable
+from fastlane.errors import Conflict, Fault, Forbidden, Invalid, NotUnique, Repeated, StoreDown, Unreadable
 from fastlane.models import job_change, transitions
 from fastlane.models.access import Requester
 from fastlane.models.container import Resources
 from fastlane.models.event import EventKind
+from fastlane.models.everywhere import alone, anew
+from fastlane.models.forecast_impact import ForecastImpact
 from fastlane.models.ids import DAY, IdempotencyKey, IdempotencyRecord, new_id
 from fastlane.models.job import Execution, ExpectedVersions, Job, Spec, is_under_way, job_status, next_runs
-from fastlane.models.job_change import JobChange, JobIdentity, ManualTick, next_tick_id
+from fastlane.models.job_change import JobChange, JobIdentity, ManualTick, next_tick_id, resettled, seed_of
 from fastlane.models.parameter import value_faults
 from fastlane.models.pool import Pool, pool_for, refusals
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.models.tick import STARTS, Outcome, OverlapDecision, manual_key, meet
+from fastlane.models.tick import STARTS, Outcome, OverlapDecision, execution_id, is_scheduled, manual_key, meet
 from fastlane.queue.executions import WaitingQuotas
+from fastlane.services.due_then import DueThen, due_then
 from fastlane.services.parts import Service, ServiceParts
 from fastlane.services.reads.pools import HostRow, host_rows
 from fastlane.services.results import CurrentStatus, Enqueued
-from fastlane.storage.base import find_job
+from fastlane.services.uniqueness import Uniqueness
+from fastlane.storage.base import find_execution, find_job
 
 
 def admit(pools: Sequence[Pool], task_id: str, spec: Spec) -> Pool:
@@ -57,6 +61,8 @@ log = structlog.get_logger()
 def enqueued(change: JobChange) -> Enqueued:
     """The answer to a request that created, replaced or ran a job."""
     job, execution = change.job, change.execution
+    if execution is not None and execution.spec.everywhere is not None:
+        return Enqueued(job.task_id, job.id, execution.tick_id, None)
     if execution is not None:
         return Enqueued(job.task_id, job.id, execution.tick_id, execution.id)
     return Enqueued(job.task_id, job.id, None if job.schedule.is_manual else next_tick_id(job), None)
@@ -79,22 +85,22 @@ class Idempotency(Service):
         body."""
         if key is None:
             return await act()
-        if earlier := await self._earlier_answer(key):
+        if earlier := await self.earlier_answer(key):
             return earlier
         try:
             return await act()
         except Repeated:
-            earlier = await self._earlier_answer(key)
+            earlier = await self.earlier_answer(key)
         if earlier is None:
             raise StoreDown("the store refused a repeated idempotency key, but has no record of it; try again")
         return earlier
 
-    async def _earlier_answer(self, key: IdempotencyKey) -> Enqueued | None:
+    async def earlier_answer(self, key: IdempotencyKey) -> Enqueued | None:
+        """The answer to an earlier request with this key, if there was one. Raises KeyReused when that had another body."""
         record = await self._store.idempotency_record(key.key, self._clock.now() - DAY)
         if record is None:
             return None
-        if record.body != key.body:
-            raise KeyReused("this key was sent with another body before; give each request its own key")
+        key.check(record)
         log.info("request.repeated", task_id=record.task_id, job_id=record.job_id, tick_id=record.tick_id)
         await self._enqueue_again(record)
         return Enqueued(record.task_id, record.job_id, record.tick_id or None, record.execution_id, replayed=True)
@@ -104,8 +110,7 @@ class Idempotency(Service):
         if record.execution_id is None:
             job = await self._store.job(record.job_id)
             await self._outbox.enqueue(None, job)
-            return
-        execution = await self._store.execution(record.execution_id)
+        execution = await self._store.execution(record.execution_id or execution_id(record.tick_id, 1))
         if execution is not None and execution.status is Status.ENQUEUED:
             await self._outbox.enqueue(execution)
 
@@ -144,6 +149,10 @@ def no_record(_change: JobChange, _now: int) -> None:
 class JobChanges(Service):
     """Applies changes to jobs in the store. The caller writes to the queue afterwards."""
 
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._uniqueness = Uniqueness(parts)
+
     async def apply(self, task_id: str, job_id: str, step: Step, record: Record = no_record) -> JobChange:
         """Applies ``step`` to the job and returns what was written, together with ``record``. Reads the job again and repeats the step when
         another process changed it in between. Raises NotFound."""
@@ -158,9 +167,16 @@ class JobChanges(Service):
         return await until_written(job_id, write)
 
     async def replace(self, seen: Job, change: JobChange, record: IdempotencyRecord | None) -> bool:
-        """Writes the change, if the job is still as it was ``seen``."""
+        """Writes the change, if the job is still as it was ``seen``. Raises NotUnique for one that is to be unique, and equals another that
+        waits."""
         events = change.recorded(self._clock.now())
-        return await self._store.advance(seen, change.job, change.ticks, change.execution, record, events)
+
+        async def write() -> bool:
+            return await self._store.advance(seen, change.job, change.ticks, change.execution, record, events)
+
+        if change.job.unique_key is None or change.job.unique_key == seen.unique_key:
+            return await write()
+        return await self._uniqueness.write(change.job, write, True)
 
     async def release_waiting(self, job: Job) -> Execution | None:
         """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what to put into the queue. The
@@ -202,6 +218,7 @@ class JobService(Service):
     def __init__(self, parts: ServiceParts) -> None:
         super().__init__(parts)
         self._changes = JobChanges(parts)
+        self._uniqueness = Uniqueness(parts)
         self._idempotency = Idempotency(parts)
         self._quotas = WaitingQuotas(parts.queue, parts.store, parts.pools)
         self._describe_change = parts.describe_change
@@ -220,7 +237,9 @@ class Edits(JobService):
 
     async def preview(self, task_id: str, job_id: str, edit: Edit, expected: ExpectedVersions | None = None) -> JobChange:
         """The change that ``edit`` would write. Writes nothing."""
-        return self._change(await find_job(self._store, task_id, job_id), edit, self._clock.now(), None, expected)
+        change = self._change(await find_job(self._store, task_id, job_id), edit, self._clock.now(), None, expected)
+        await self._uniqueness.check(change.job)
+        return change
 
     async def edit(
         self,
@@ -281,7 +300,9 @@ class JobPauses(JobService):
         async def step(seen: Job, now: int) -> JobChange | None:
             if seen.paused:
                 return None
-            if seen.next_run(now) is None:
+            if seen.next_tick_to_come(now) is None and seen.schedule.after is not None:
+                raise Conflict(f"job {job_id} runs after other jobs and has no tick of its own to pause; stop it, and start it again later")
+            if seen.next_tick_to_come(now) is None:
                 raise Conflict(f"job {job_id} has no tick to come, so there is nothing to pause; a PUT gives it a schedule")
             return JobChange(job_change.pause(seen, now=now)).with_event(EventKind.JOB_PAUSED, now, by)
 
@@ -334,8 +355,8 @@ class Submissions(JobService):
     """Takes jobs that clients submit, new ones and new versions.
 
     Both methods raise Invalid when no pool takes the task, Forbidden when the pool does not allow the container that the spec asks for,
-    TooMany when it is to run at once and as many wait as the pool allows, and KeyReused for a known idempotency key with another body. A
-    known key with the same body gets the first answer and changes nothing.
+    TooMany when it is to run at once and as many wait as the pool allows, NotUnique when it is to be unique and equals a job that waits,
+    and KeyReused for a known idempotency key with another body. A known key with the same body gets the first answer and changes nothing.
     """
 
     async def enqueue(
@@ -411,13 +432,16 @@ class Submissions(JobService):
     async def _create_if_absent(self, change: JobChange, key: IdempotencyKey | None) -> bool:
         try:
             await self._create(change, key)
+        except NotUnique:
+            raise
         except Conflict:
             return False
         return True
 
     async def _create(self, change: JobChange, key: IdempotencyKey | None) -> None:
         record = record_of(key, change, change.job.created_at)
-        await self._store.create(change.job, change.ticks[0] if change.ticks else None, change.execution, record)
+        create = partial(self._store.create, change.job, change.ticks[0] if change.ticks else None, change.execution, record)
+        await (create() if change.job.unique_key is None else self._uniqueness.write(change.job, create, None))
 
 
 def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> JobChange:
@@ -445,27 +469,44 @@ class Preview:
     hosts: tuple[HostRow, ...]
     next_runs: tuple[int, ...]
     resources: Resources
+    due_then: DueThen | None = None
+    """Of a cron: who else is due at its next run."""
+    forecast: ForecastImpact | None = None
+    """What it would do to its pool, where that was asked for."""
 
 
 class Previewer(Service):
     """Previews jobs, and writes nothing. Raises QueueDown, because the job itself would be refused."""
 
-    async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
-        """A job that would be created now. Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the
-        container."""
-        return await self._preview(admit(self._pools, task_id, spec), spec, schedule, first_run(schedule, self._clock.now()))
+    def __init__(self, parts: ServiceParts) -> None:
+        super().__init__(parts)
+        self._uniqueness = Uniqueness(parts)
+
+    async def preview(self, task_id: str, spec: Spec, schedule: Schedule, job_id: str | None = None) -> Preview:
+        """A job that would be created now, under that id, which another job may have (None: its id is chosen when it is created). Raises
+        Invalid when no pool takes the task, Forbidden when the pool does not allow the container, and NotUnique as ``Submissions`` does."""
+        pool = admit(self._pools, task_id, spec)
+        if spec.unique:
+            would_be = create_under(job_id or new_id(self._clock.now()), task_id, spec, schedule, self._clock.now(), None)
+            await self._uniqueness.check(would_be.job)
+        seen = await self._store.job(job_id) if job_id is not None and schedule.cron is not None else None
+        now = self._clock.now()
+        schedule = schedule.settled(seed_of(task_id, spec.name, job_id), now) if seen is None else resettled(seen, spec, schedule, now)
+        first = first_run(schedule, now) if schedule.is_settled else None
+        return await self._preview(pool, spec, schedule, first, job_id)
 
     async def preview_change(self, change: JobChange) -> Preview:
         """A job after a change that was admitted. Raises Invalid when no pool takes its task."""
-        job = change.job
+        job = await self._calendars.job(change.job)
         pool = pool_for(self._pools, job.task_id) or admit(self._pools, job.task_id, job.spec)
         first = job.next_run(self._clock.now()) if change.execution is None else change.execution.scheduled_for
-        return await self._preview(pool, job.spec, job.schedule, first)
+        return await self._preview(pool, job.spec, job.schedule, first, job.id)
 
-    async def _preview(self, pool: Pool, spec: Spec, schedule: Schedule, first: int | None) -> Preview:
+    async def _preview(self, pool: Pool, spec: Spec, schedule: Schedule, first: int | None, job_id: str | None) -> Preview:
         resources = spec.resources.within(pool.limits)
         hosts = tuple(_for(resources, row) for row in host_rows([pool], await self._reports.current()))
-        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, first), resources)
+        others = None if first is None or schedule.cron is None else await due_then(self._store, self._calendars, first, job_id)
+        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, first), resources, others)
 
 
 def _for(resources: Resources, row: HostRow) -> HostRow:
@@ -477,7 +518,7 @@ def _for(resources: Resources, row: HostRow) -> HostRow:
 
 def first_run(schedule: Schedule, now: int) -> int | None:
     """When a job that is created now is first due; None for a cron that never is, and for a manual job."""
-    moment = schedule.first_tick(now)
+    moment = schedule.unskipped_from(schedule.first_tick(now))
     return moment if schedule.cron is not None or schedule.is_manual else max(moment or now, now)
 
 
@@ -492,6 +533,41 @@ class RunWish:
 
 
 USUAL_RUN = RunWish()
+
+
+def check_ended(job: Job, past: Execution) -> None:
+    """Raises Conflict for an execution of the job that is under way."""
+    if not past.status.final:
+        stopping = job.stops(past.sequence) or past.stop_requested_at is not None
+        raise Conflict(f"execution {past.id} of job {job.id} is {'stopping' if stopping else past.status}; try again when it has ended")
+    if is_under_way(past):
+        raise Conflict(f"execution {past.id} of job {job.id} failed, and is about to be retried")
+
+
+def check_may_run(pools: Sequence[Pool], job: Job, spec: Spec, now: int) -> None:
+    """Raises Conflict for a spec of the job whose expiration has passed, and Forbidden when the task's pool no longer allows its
+    container."""
+    if spec.is_over(now):
+        moment = iso(spec.expiration or 0)
+        raise Conflict(f"the expiration of job {job.id} was {moment}, so it would not start; send a PUT with a later one")
+    pool = pool_for(pools, job.task_id)
+    if pool is not None:
+        check_allowed(pool, spec)
+
+
+def again(spec: Spec) -> Spec:
+    """What an execution ran, for a run by hand: of a job that runs everywhere, on all targets that there are then."""
+    spec = anew(spec)
+    return replace(spec, backfill=None, remedy=None) if spec.backfill or spec.remedy else spec
+
+
+@dataclass(frozen=True, slots=True)
+class RetryWish:
+    """Which execution is run again, and how: ``image`` in place of the one that it had; ``force`` as for a run."""
+
+    execution_id: str
+    image: str | None = None
+    force: bool = False
 
 
 class ManualRuns(JobService):
@@ -514,7 +590,7 @@ class ManualRuns(JobService):
         async def step(seen: Job, now: int) -> JobChange:
             if faults := list(value_faults(seen.spec.parameters, wish.parameters)):
                 raise Invalid(faults)
-            if wish.reschedule and seen.next_run(now) is None:
+            if wish.reschedule and seen.next_tick_to_come(now) is None:
                 raise Conflict(f"job {job_id} has no tick to come in whose place it could run; leave reschedule out")
             spec = replace(seen.spec, arguments=wish.parameters) if wish.parameters else seen.spec
             manner = ManualTick(STARTS if wish.force else await self._met(seen), tick, wish.reschedule)
@@ -530,10 +606,41 @@ class ManualRuns(JobService):
         tick = manual_key(self._clock.now())
 
         async def step(seen: Job, now: int) -> JobChange:
-            change = self._run_now(seen, await self._last_spec(seen, now), now, by, ManualTick(key=tick))
+            last = await self._last_ended(seen, now)
+            change = self._run_now(seen, again(last.spec), now, by, ManualTick(key=tick, upstream=last.upstream))
             return change.with_event(EventKind.JOB_RETRIED, now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
+
+    async def retry_execution(
+        self, task_id: str, job_id: str, wish: RetryWish, by: Requester | None = None, key: IdempotencyKey | None = None
+    ) -> Enqueued:
+        """Runs any execution of the job that has ended again, with the spec that it had, whatever the job is now. While the job runs, its
+        ``overlap`` says what follows, as for ``run``. One of a schedule stands for the same due time. Raises Invalid for another image in
+        place of a service, and Conflict for an execution that has not ended or is about to be retried."""
+
+        tick = manual_key(self._clock.now())
+
+        async def step(seen: Job, now: int) -> JobChange:
+            past = await find_execution(self._store, task_id, job_id, wish.execution_id)
+            check_ended(seen, past)
+            spec, due = again(alone(past.spec)), await self._due_of(past)
+            if wish.image is not None:
+                if spec.service is not None:
+                    words = f"does not go with execution {past.id}, which ran as the service {spec.service!r}; leave it out"
+                    raise Invalid([Fault("image", words)])
+                spec = replace(spec, image=wish.image)
+            manner = ManualTick(STARTS if wish.force else await self._met(seen), tick, due=due, upstream=past.upstream)
+            change = self._run_now(seen, replace(spec, due_at=due), now, by, manner)
+            detail = {"of": past.id} if wish.image is None else {"of": past.id, "image": wish.image}
+            return change.with_event(EventKind.JOB_RETRIED, now, by, **detail)
+
+        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
+
+    async def _due_of(self, past: Execution) -> int | None:
+        """The due time of a schedule that an execution stands for; None for one that somebody asked for, or that ran once."""
+        tick = None if past.spec.due_at is not None else await self._store.tick(past.tick_id)
+        return past.spec.due_at if tick is None else tick.due if is_scheduled(tick.key) else None
 
     async def _met(self, job: Job) -> OverlapDecision:
         """Applies the overlap rule to a manual run. The executions under way are read after the job: a newer execution changes the job, and
@@ -551,28 +658,19 @@ class ManualRuns(JobService):
 
     def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None, manner: ManualTick) -> JobChange:
         """How the job changes. The key of the tick is chosen once for a request, however often it tries."""
-        if spec.is_over(now):
-            moment = iso(spec.expiration or 0)
-            raise Conflict(f"the expiration of job {seen.id} was {moment}, so it would not start; send a PUT with a later one")
-        pool = pool_for(self._pools, seen.task_id)
-        if pool is not None:
-            check_allowed(pool, spec)
+        check_may_run(self._pools, seen, spec, now)
         return job_change.run_now(seen, spec, now=now, by=by, manner=manner)
 
-    async def _last_spec(self, job: Job, now: int) -> Spec:
-        """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""
-        if job.next_run(now) is not None or job.paused:
+    async def _last_ended(self, job: Job, now: int) -> Execution:
+        """The job's last execution. It is read after the job: a newer one changes the job, and the step is repeated."""
+        if job.next_tick_to_come(now) is not None or job.paused:
             state = "paused" if job.paused else "scheduled"
             raise Conflict(f"job {job.id} is {state}: it has a tick to come; use run to run it once now")
         last = (await self._store.latest([job.id])).get(job.id)
         if last is None:
             raise Conflict(f"job {job.id} never ran, so there is nothing to retry; use run")
-        if not last.status.final:
-            stopping = job.stops(last.sequence) or last.stop_requested_at is not None
-            raise Conflict(f"execution {last.id} of job {job.id} is {'stopping' if stopping else last.status}; try again when it has ended")
-        if is_under_way(last):
-            raise Conflict(f"execution {last.id} of job {job.id} failed, and is about to be retried")
-        return last.spec
+        check_ended(job, last)
+        return last
 
     async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None, *, stands_in: bool = False) -> Enqueued:
         await self._outbox.check()

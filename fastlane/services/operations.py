@@ -244,7 +244,7 @@ def _removed(record: HostRecord, now: int, *, force: bool) -> HostRecord:
 
 
 def _still_there(record: HostRecord, load: HostLoad) -> str:
-    rows = {"run there": load.bound, "are to start there": load.placed, "have ended there and are being removed": load.uncleaned}
+    rows = {"run there": load.bound, "will start there": load.placed, "have ended there and are being removed": load.uncleaned}
     counts = ", ".join(f"{count} {what}" for what, count in rows.items() if count)
     return (
         f"{record.address} still has executions: {counts}; remove it when nothing is left, or add ?force=1, which ends what is bound there "
@@ -355,7 +355,7 @@ class OperatorActions(Service):
         return ExecutionCleaned(task_id, job_id, execution_id)
 
     async def rebuild_queue(self, reason: str, by: Requester | None = None) -> QueueRebuild:
-        """Makes the workers build the queue anew from the store. Nothing is dispatched until then; what runs goes on. While a rebuild is
+        """Makes the workers rebuild the queue from the store. Nothing is dispatched until then; what runs goes on. While a rebuild is
         requested or under way, another request changes nothing."""
         seen, stored = await self._queue.generation.identity(), await self._store.generation()
         if seen.generation != str(stored.number) or stored.builder is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastlane.calendars import CalendarBook
 from fastlane.clock import Clock
 from fastlane.directory import CurrentPools, Directory
 from fastlane.models.job import Job
@@ -27,6 +28,7 @@ class ServiceParts:
     directory: Directory
     outbox: QueueOutbox
     describe_change: DescribeChange
+    calendars: CalendarBook
 
     @property
     def pools(self) -> CurrentPools:
@@ -45,3 +47,4 @@ class Service:
         self._directory = parts.directory
         self._pools = parts.pools
         self._outbox = parts.outbox
+        self._calendars = parts.calendars

@@ -37,10 +37,11 @@ class TaskStopped:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A job that was deleted, or (``job_id`` None) a whole task."""
+    """A job that was deleted, or (``job_id`` None) a whole task. ``followers``: jobs that followed it, as task and id."""
 
     task_id: str
     job_id: str | None
+    followers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,8 @@ def _asked(execution: Execution, now: int, by: Requester | None) -> Event:
 
 MAX_WAIT = 20_000
 """Milliseconds for which a deletion waits for stopped executions to end and for workers to finish with ended ones."""
+MOST_FOLLOWERS = 100
+"""Jobs that followed a deleted one that the answer names."""
 FIRST_PAUSE, MAX_PAUSE = 0.02, 0.5
 """Seconds between two checks of what blocks the deletion; doubled each time."""
 
@@ -192,8 +194,13 @@ class Deletions(Service):
         await self._check_not_declared(job)
         if stop:
             job, expected = await self._stops.apply(task_id, job_id, expected, by), None
+        elif (backfill := await self._store.backfills.current(job, self._clock.now())) is not None and not backfill.ended_at:
+            raise Conflict(f"backfill {backfill.request} of job {job_id} is under way; {_advice(stop)}")
         await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT, expected=expected, by=by)
-        return Deleted(task_id, job_id)
+        followers = [one for one in await self._store.followers(job_id, MOST_FOLLOWERS) if one.id != job_id]
+        for one in followers:
+            log.warning("chain.upstream_deleted", task_id=one.task_id, job_id=one.id, after=job_id)
+        return Deleted(task_id, job_id, tuple((one.task_id, one.id) for one in followers))
 
     async def delete_task(self, task_id: str, *, stop: bool = False, by: Requester | None = None) -> Deleted:
         """Deletes every job of a task as ``delete_job`` does, then the task. Without ``stop``, nothing is deleted while one of its jobs is

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from fastlane.errors import NotFound
 from fastlane.models.access import Requester
+from fastlane.models.backfill import Backfill
+from fastlane.models.calendar import Calendar
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, Source, Span
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned
@@ -26,12 +28,13 @@ from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, Job
 from fastlane.models.log import Chunk, Head, Piece
 from fastlane.models.paging import JobPage, Page, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.pool import DirectoryMark, Pauses, PoolsRevision
-from fastlane.models.retention import HourCount, TaskHour, WantedHours
+from fastlane.models.retention import TaskHour
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
-from fastlane.storage.retention_port import RetentionStore
+from fastlane.storage.retention_port import HistoryStore, RetentionStore
+from fastlane.storage.seal_port import SealStore
 
 DELETED_STAY, GIVEN_UP_STAYS = 86_400, 30 * 86_400
 """Seconds for which the id of a deleted execution is kept; and for which it is kept after its service could not be removed, since its host
@@ -106,8 +109,8 @@ class JobStore(Protocol):
 
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
         """In one commit, inserts the job, its first tick and execution if it has them, and the record of the request if that had a key;
-        makes the task or moves its ``modified_at``. Raises Repeated when a record with that key is at most a day old, and Conflict when a
-        job with this id exists."""
+        makes the task or moves its ``modified_at``. Raises Repeated when a record with that key is at most a day old, NotUnique when
+        another job has its ``unique_key``, and Conflict when a job with this id exists."""
 
     async def advance(
         self,
@@ -120,7 +123,14 @@ class JobStore(Protocol):
     ) -> bool:
         """In one commit, replaces ``seen`` by ``job`` and inserts ticks, the execution of one of them, a record, and what is recorded of
         it; its task's ``modified_at`` follows the job's. False, and nothing written, when the stored job no longer has the incarnation,
-        revision, sequence, next tick, floor, check and lateness of ``seen``. Raises Repeated as ``create`` does."""
+        revision, sequence, next tick, floor, check, lateness, ends of ticks and unique key of ``seen``. Raises Repeated
+        and NotUnique as ``create`` does."""
+
+    async def unique_job(self, key: str) -> Job | None:
+        """The job with this ``unique_key``."""
+
+    async def take_unique_key(self, seen: Job) -> bool:
+        """Takes its ``unique_key`` from a job. False, and nothing written, when the job has changed since, or has another key."""
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """The record of a key, if it was written at that moment or later."""
@@ -179,11 +189,27 @@ class JobStore(Protocol):
     async def count_late_jobs(self, most: int) -> int:
         """How many such jobs there are of all tasks; ``most``, if there are more."""
 
+    async def followers(self, job_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        """Jobs whose ``after`` names this job, by id, after that id. Cheap: it is asked at each execution's end."""
+
+    async def jobs_named(self, task_id: str, name: str) -> Sequence[str]:
+        """The ids of a task's jobs with this name. Looks at the names of the task's newest 20,000 jobs."""
+
+    async def followed_by(self, job_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Which jobs each of these follows by its ``after``; none that follows none, is gone, or cannot be read. One query for 500."""
+
     async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
         """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
 
+    async def tick(self, tick_id: str) -> Tick | None:
+        """One row of a ledger."""
+
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         """Writes the outcome of a tick; safe to repeat."""
+
+    async def change_tick(self, seen: Tick, after: Tick) -> bool:
+        """Writes the reason and the execution of a tick, if its outcome, reason and execution are still as they were seen; whether they
+        were."""
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
         """All tasks, those changed last first."""
@@ -193,9 +219,10 @@ class JobStore(Protocol):
         changed last first. A word is a run of letters, digits and symbols (So of Unicode). Several in one of ``words`` must follow each
         other. Text without a word is ignored; without any word no task is found."""
 
-    async def task_summaries(self, task_ids: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
-        """Each of these tasks in short at ``now``, one that does not exist, too. Looks at indexes of their jobs, and reads one execution of
-        each. Raises Invalid, which names ``perPage``, when the specs of these are too large to hold."""
+    async def task_summaries(self, tasks: Sequence[Task], now: int) -> Mapping[str, TaskSummary]:
+        """Each of these tasks in short at ``now``, by id, one that does not exist, too. Looks at indexes of their jobs (not for
+        ``by_status`` where all have it), and reads one execution of each. Raises Invalid, which names ``perPage``, when the specs of these
+        are too large to hold."""
 
     async def list_jobs(
         self, task_id: str, window: Window, *, statuses: frozenset[str] = frozenset(), label: tuple[str, str] | None = None
@@ -236,7 +263,8 @@ class ExecutionStore(Protocol):
 
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Applies the change. The execution after it, None when its condition does not hold or there is none. A repeat of an
-        applied change (same ``op``) is not refused."""
+        applied change (same ``op``) is not refused. An end that also settles leaves the execution unsettled when a job follows its
+        job (``followers``): that is looked at with the write."""
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
         """Reads an execution, applies the change that ``decide`` makes of it, and then reads the bounds of its job, so that a stop which
@@ -281,6 +309,12 @@ class ExecutionStore(Protocol):
 
     async def uncleaned_by_host(self, limit: int) -> Sequence[Uncleaned]:
         """How many of the ``limit`` oldest of these each host has, the host with the oldest first. Reads none of them whole."""
+
+    async def under_way_between(self, job_id: str, first: int, last: int) -> bool:
+        """Whether an execution of a job with a sequence from the first to the last one is enqueued, pulling or running."""
+
+    async def executions_between(self, job_id: str, first: int, last: int) -> Sequence[Execution]:
+        """The executions of a job with a sequence from the first to the last one, in order."""
 
     async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
         """The executions that keep a job from being deleted: those that belong to it and are under way, not settled or not cleaned. Oldest
@@ -461,24 +495,6 @@ class EventStore(Protocol):
         """The first ``limit`` events of this source in the span, in its order."""
 
 
-class HistoryStore(Protocol):
-    """Counts each execution once, in the hour in which it ended, whatever becomes of the process that ended it or counts it. An execution
-    that is deleted has been counted before."""
-
-    async def count_ends(self, limit: int) -> int:
-        """Counts executions that ended and are not counted yet, ``limit`` at most; how many. A store that counts an end in the commit that
-        writes it has nothing to do."""
-
-    async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
-        """The hours in which anything ended, in order."""
-
-    async def overdue_hours(self, before: int) -> int:
-        """How many rows of hours before that moment there are: one of each task and pool."""
-
-    async def prune_hours(self, before: int, limit: int) -> int:
-        """Deletes the oldest of them, ``limit`` at most; how many."""
-
-
 @dataclass(frozen=True, slots=True)
 class Noted:
     """When the store heard that an execution started, and that it ended: its events are read from these."""
@@ -528,6 +544,63 @@ class TransferStore(Protocol):
         """The quotas of mails, by id, after the named one."""
 
 
+class BackfillStore(Protocol):
+    """The records of backfills, and what is looked up to make one."""
+
+    async def of_job(self, job_id: str) -> Backfill | None:
+        """The present or last backfill of a job, or of a deleted one under its id."""
+
+    async def of_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Backfill]:
+        """As ``of_job``, of each of these jobs that has one, by the job's id."""
+
+    async def current(self, job: Job, now: int) -> Backfill | None:
+        """The present or last backfill of this job as it is now, whether or not a worker has written that yet (``backfill.as_it_is``)."""
+
+    async def last_statuses(self, backfill: Backfill) -> Mapping[int, Status | None]:
+        """The last status of the execution of each due time in ``open``, as ``attempts`` has it; None when none is stored."""
+
+    async def write(self, backfill: Backfill) -> bool:
+        """Replaces the record whose version is one less, or inserts the first. False, and nothing written, for another stored version."""
+
+    async def running(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Backfill]:
+        """Those that have not ended, by (created_at, id), after the named one."""
+
+    async def prune(self, before: int, limit: int) -> int:
+        """Deletes records of backfills that ended before that time (milliseconds), up to ``limit``; how many."""
+
+    async def kept_since(self, job_id: str) -> int | None:
+        """When the job's oldest execution was due (milliseconds); None without one."""
+
+    async def ticks_between(self, job_id: str, since: int, until: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Tick]:
+        """Rows of a ledger with a due time from ``since`` to ``until``, both included, by (due, id), after the named one."""
+
+    async def attempts(self, tick_ids: Sequence[str]) -> Mapping[str, Sequence[Status]]:
+        """The statuses of the executions of each of these ticks, as far as they are stored, by the number of the attempt. One that failed
+        and is not settled counts as enqueued: the attempt after it may still come."""
+
+
+class CalendarStore(Protocol):
+    """The calendars that requests write, and the jobs that name any."""
+
+    async def named(self, names: Sequence[str]) -> Mapping[str, Calendar | None]:
+        """The stored calendars with these names, by name; None: its row cannot be read."""
+
+    async def all(self, limit: int, after: str = "") -> Sequence[Calendar]:
+        """The calendars whose rows can be read, by name, after the named one."""
+
+    async def names(self, limit: int) -> Sequence[str]:
+        """The names of calendars, in order. It reads no dates, so it takes little also when there are many."""
+
+    async def write(self, calendar: Calendar) -> bool:
+        """Replaces the calendar whose version is one less, or inserts the first. False, and nothing written, for another stored version."""
+
+    async def delete(self, calendar: Calendar) -> bool:
+        """Deletes this version of a calendar; False, and nothing deleted, when another is stored, or none."""
+
+    async def jobs_naming(self, limit: int, after: str = "") -> Sequence[Job]:
+        """Jobs whose schedule names calendars, by id, after that id. Other jobs do not make it slower."""
+
+
 class Store(
     JobStore,
     ExecutionStore,
@@ -547,6 +620,18 @@ class Store(
         """The counts of ended executions."""
 
     @property
+    def backfills(self) -> BackfillStore:
+        """The part that keeps backfills."""
+
+    @property
+    def calendars(self) -> CalendarStore:
+        """The part that keeps calendars."""
+
+    @property
+    def seals(self) -> SealStore:
+        """The part that keeps the seals of receipts."""
+
+    @property
     def transfer(self) -> TransferStore:
         """The part for exports and imports."""
 
@@ -562,6 +647,9 @@ class Store(
 
     async def check(self) -> None:
         """Returns when the store can be written; raises StoreDown otherwise."""
+
+    async def is_migrating(self) -> bool:
+        """Whether another process brings the store up to date while this one serves. New processes wait for it until it has ended."""
 
     async def counts(self, visible: str | None = None) -> Counts:
         """The counts of tasks, jobs and executions: of all tasks, or only of tasks whose id matches ``visible``."""

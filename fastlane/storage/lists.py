@@ -4,11 +4,11 @@ walk continues.
 Each list is a walk along an index in its order, newest first. A database says how it reads one (``ListReader``).
 """
 
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from fastlane.models.access import may_see
 from fastlane.models.job import Execution, FailedJob, Job, Task, TaskSummary
 from fastlane.models.paging import After, JobPage, Key, Page, Row, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.status import Status
@@ -111,7 +111,7 @@ class ListReader(Protocol):
     async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
         """Jobs that failed, whose rows have the key (end of the last failure, job)."""
 
-    async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+    async def summaries(self, tasks: Sequence[Task], now: int) -> Mapping[str, TaskSummary]:
         """Tasks in short."""
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
@@ -170,9 +170,9 @@ class ListLogic:
 
         return await self._page(window, select)
 
-    async def task_summaries(self, task_ids: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+    async def task_summaries(self, tasks: Sequence[Task], now: int) -> Mapping[str, TaskSummary]:
         async def read(lists: ListReader) -> Mapping[str, TaskSummary]:
-            return await lists.summaries(task_ids, now) if task_ids else {}
+            return await lists.summaries(tasks, now) if tasks else {}
 
         return await self._listed(read)
 
@@ -204,5 +204,5 @@ class ListLogic:
 async def _seen(lists: ListReader, visible: str | None, task_id: str | None = None) -> Sequence[str] | None:
     """The tasks whose rows are wanted: one, or those that a pattern matches; None: all."""
     if task_id is not None:
-        return [task_id] if visible is None or re.match(visible, task_id) else []
+        return [task_id] if may_see(visible, task_id) else []
     return None if visible is None else await lists.visible_tasks(visible)

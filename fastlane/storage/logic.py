@@ -1,7 +1,6 @@
 """The methods of the store that are the same for every database: written once, on top of the verbs over records (``records``)."""
 
 import asyncio
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ import orjson
 
 from fastlane.clock import unless_cancelled
 from fastlane.errors import Unreadable
-from fastlane.models.access import Requester
+from fastlane.models.access import Requester, may_see
 from fastlane.models.delivery import Delivery, MailQuota, Receiver
 from fastlane.models.event import Event, EventKind, Source, Span
 from fastlane.models.host import HostLoad, HostRecord, Uncleaned, place_of
@@ -24,6 +23,7 @@ from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
 from fastlane.storage.base import Deletion, Generation, Noted
+from fastlane.storage.links import Links
 from fastlane.storage.logs import logged
 from fastlane.storage.records import (
     COMPARED,
@@ -44,7 +44,7 @@ from fastlane.storage.records import (
     write_version,
 )
 from fastlane.storage.retention import delete_executions
-from fastlane.storage.retention_port import ONE_STEP
+from fastlane.storage.retention_port import ONE_STEP, GoingJob, RetentionStore
 from fastlane.storage.values import FAULTS, failure_from_json, requester_from_json, schedule_from_json, unreadable
 
 CANDIDATES = 100
@@ -54,7 +54,7 @@ UNBOUND = frozenset({Status.ENQUEUED, Status.PULLING})
 _BOUNDS = ("incarnation", "floor", "stop_sequence")
 _DELETED = (*COMPARED, "task_id", "stop_sequence", "held_tick")
 _CONTAINER = ("id", "task_id", "job_id", "host", "container_id", "spec", "epoch")
-_LATE, _EVERY = ("id", "task_id", "late_since"), "spec.expect_every"
+_LATE, _EVERY, _DONE_BY = ("id", "task_id", "late_since"), "spec.expect_every", "spec.done_by"
 _TICKS = replace(records.TICKS_OF_JOB, order=())
 _UNFINISHED_BY_JOB = replace(records.EXECUTIONS_UNFINISHED, equal=("task_id",), order=("job_id",))
 _RECORDS = Index(records.RECEIPTS, "receipts_by_age", (), ("created_at", "key"), where=Condition("TRUE", "done"))
@@ -68,10 +68,11 @@ MAX_DELIVERIES = 1_000
 """Deliveries of an execution that are read: more than there can be."""
 
 
-class StoreLogic:
+class StoreLogic(Links):
     """The methods of ``Store`` that need only the verbs; ``base`` documents them."""
 
     _rows: Rows
+    retention: RetentionStore
 
     # jobs
 
@@ -89,7 +90,7 @@ class StoreLogic:
         events: Sequence[Event] = (),
     ) -> bool:
         changed_at = None if job.modified_at == seen.modified_at else job.modified_at
-        compared = {name: getattr(seen, name) for name in COMPARED}
+        compared = records.JOBS.changes({name: getattr(seen, name) for name in COMPARED})
         return await self._rows.commit(Commit(seen.id, job.task_id, compared, job, changed_at, Effects(ticks, execution, record, events)))
 
     async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None, event: Event | None = None) -> Job | None:
@@ -99,7 +100,14 @@ class StoreLogic:
             ticks, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
             sequence = seen.sequence + 1
             after = replace(
-                seen, sequence=sequence, stop_sequence=sequence, next_tick=None, held_tick=None, last_tick=last, modified_at=now
+                seen,
+                sequence=sequence,
+                stop_sequence=sequence,
+                next_tick=None,
+                held_tick=None,
+                last_tick=last,
+                modified_at=now,
+                unique_key=None,
             )
             if await self.advance(seen, after, ticks, None, events=[] if event is None else [event]):
                 return after
@@ -123,6 +131,8 @@ class StoreLogic:
         stored = (await self._rows.select_keys(records.JOBS, [job_id], COMPARED)).get(job_id, {})
         if any(stored.get(name) != value for name, value in seen.items()):
             return Deletion.MORE
+        if (notes := self.retention.notes) is not None:
+            await notes.before_jobs([GoingJob(job_id, row["task_id"], [one["id"] for one in executions], [one["id"] for one in ticks])])
         await self._rows.delete(records.TICKS, [(tick["id"],) for tick in ticks])
         if len(ticks) == ONE_STEP.ticks:
             return Deletion.MORE
@@ -213,12 +223,18 @@ class StoreLogic:
             where["task_id"] = Among(await self._rows.visible_tasks(visible))
         rows = await self._rows.select(records.JOBS_LATE, where, (*_LATE, *records.OF_SPEC), Part(limit))
         # A document of MongoDB that an older fastlane wrote has these parts in its spec only.
-        unknown = await self._rows.select_keys(records.JOBS, [row["id"] for row in rows if row[_EVERY] is None], ("spec",))
+        unknown = await self._rows.select_keys(
+            records.JOBS, [row["id"] for row in rows if row[_EVERY] is None and row[_DONE_BY] is None], ("spec",)
+        )
         found = [{**row, **_parts(unknown[row["id"]]["spec"])} if row["id"] in unknown else row for row in rows]
-        return [LateJob(*(row[name] for name in (*_LATE, _EVERY, "spec.name"))) for row in found if isinstance(row[_EVERY], int)]
+        known = [row for row in found if isinstance(row[_EVERY], int) or isinstance(row[_DONE_BY], str)]
+        return [LateJob(*(row[name] for name in (*_LATE, _EVERY, "spec.name", _DONE_BY))) for row in known]
 
     async def count_late_jobs(self, most: int) -> int:
         return await self._rows.count(records.JOBS_LATE, {"late_since": Between(low=1)}, most)
+
+    async def tick(self, tick_id: str) -> Tick | None:
+        return await self._rows.get(records.TICKS, tick_id)
 
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._rows.update(records.TICKS, tick_id, {"outcome": outcome, "reason": reason})
@@ -520,7 +536,7 @@ class HistoryLogic:
     async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
         where: dict[str, Any] = {"hour": Between(wanted.since, wanted.until - 1)}
         if wanted.task_id is not None:
-            if wanted.visible is not None and not re.match(wanted.visible, wanted.task_id):
+            if not may_see(wanted.visible, wanted.task_id):
                 return []
             where["task_id"] = wanted.task_id
         elif wanted.visible is not None:

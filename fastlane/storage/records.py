@@ -23,17 +23,23 @@ import structlog
 
 from fastlane.errors import Unreadable
 from fastlane.models.access import Requester
+from fastlane.models.backfill import Backfill
+from fastlane.models.calendar import Calendar
 from fastlane.models.delivery import Attempt, Delivery, MailQuota, Receiver, Target
 from fastlane.models.event import Event
+from fastlane.models.failing import Failing
 from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Failure, Job, JobSource, ServiceVersion, Spec, Task, Usage
+from fastlane.models.log_commands import Outputs
 from fastlane.models.notify import FAILURES
 from fastlane.models.pool import HostsRevision, Pauses, PoolsRevision
+from fastlane.models.receipt import ChainHead, Seal, SealKind, SealPlace
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
 from fastlane.models.tick import Tick
+from fastlane.models.upstream import ChainState, Upstream
 from fastlane.storage import values
 from fastlane.storage.base import Generation
 
@@ -65,9 +71,14 @@ CODECS: Mapping[Any, tuple[Convert, Convert]] = {
     Failure: (values.failure_to_json, values.failure_from_json),
     Usage: (values.usage_to_json, values.usage_from_json),
     ServiceVersion: (values.service_version_to_json, values.service_version_from_json),
+    Outputs: (values.outputs_to_json, values.outputs_from_json),
     JobSource: (values.source_to_json, values.source_from_json),
+    Failing: (values.failing_to_json, values.failing_from_json),
     Target: (values.target_to_json, values.target_from_json),
+    ChainState: (values.chain_to_json, values.chain_from_json),
+    Upstream: (values.upstream_to_json, values.upstream_from_json),
     tuple[Attempt, ...]: (values.attempts_to_json, values.attempts_from_json),
+    tuple[int, ...]: (_json, lambda text: tuple(orjson.loads(text))),
     tuple[str, ...]: (_json, lambda text: tuple(orjson.loads(text))),
     frozenset[str]: (sorted, lambda texts: frozenset(_texts(texts))),
     Mapping[str, Any]: (lambda detail: _json(dict(detail)), orjson.loads),
@@ -115,6 +126,13 @@ class Between:
     high: int = LAST
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A text behind this one."""
+
+    text: str
+
+
 Where = Mapping[str, Any]
 """The condition on a field of a row: a value, or one of the above."""
 
@@ -134,7 +152,8 @@ class Condition(Generic[Value]):
 @dataclass(frozen=True, slots=True)
 class Index(Generic[Value]):
     """An index along which rows are read: those with the same ``equal`` fields, in the order of ``order``. It may hold other fields behind
-    these (``also``). ``is_key``: SQLite has it as the table's key, under no name of its own."""
+    these (``also``). ``is_key``: SQLite has it as the table's key, under no name of its own. ``is_unique``: no two rows have the same
+    values."""
 
     record: "Record[Value]"
     name: str
@@ -143,6 +162,7 @@ class Index(Generic[Value]):
     also: tuple[str, ...] = ()
     where: Condition[Value] | None = None
     is_key: bool = False
+    is_unique: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -161,8 +181,9 @@ class RowFormat(Generic[Value]):
 
 
 class Record(Generic[Value]):
-    """A table of the values of one class. ``what`` they are called in an error. ``key``: the fields that name a row; () for a table of one
-    row, which is ``first`` at the beginning. ``flags``: its conditions that are fields. ``hints``: the types of its fields."""
+    """A table of the values of one class. Its columns are the fields that are compared. ``what`` they are called in an error. ``key``: the
+    fields that name a row; () for a table of one row, which is ``first`` at the beginning. ``flags``: its conditions that are fields.
+    ``hints``: the types of its fields."""
 
     def __init__(
         self,
@@ -175,7 +196,7 @@ class Record(Generic[Value]):
         format: RowFormat[Value] | None = None,
         flags: Sequence[Condition[Value]] = (),
     ) -> None:
-        own = fields(value)  # type: ignore[arg-type]
+        own = tuple(one for one in fields(value) if one.compare)  # type: ignore[arg-type]
         format = format or RowFormat()
         hints, names, added = get_type_hints(value), format.names, format.added
         self.name, self.key, self.first, self.flags = name, key, first, flags
@@ -281,6 +302,13 @@ DUE: Condition[Job] = Condition("next_tick IS NOT NULL")
 TO_CHECK: Condition[Job] = Condition("check_at IS NOT NULL", "is_to_check", lambda job: job.check_at is not None)
 LATE: Condition[Job] = Condition("late_since IS NOT NULL AND stop_sequence <= armed", "is_late", lambda job: job.is_late)
 SOURCED: Condition[Job] = Condition("source IS NOT NULL", "is_sourced", lambda job: job.source is not None)
+FOLLOWS: Condition[Job] = Condition(
+    f"substr(schedule, 1, {len(values.FOLLOWS)}) = '{values.FOLLOWS}'", "is_follower", lambda job: job.schedule.after is not None
+)
+NAMES_CALENDARS: Condition[Job] = Condition(
+    f"substr(schedule, 1, {len(values.CALENDARS)}) = '{values.CALENDARS}'", "names_calendars", lambda job: bool(job.schedule.calendars)
+)
+RESERVING: Condition[Job] = Condition("unique_key IS NOT NULL", where={"unique_key": Beyond("")})
 AT_REST: Condition[Job] = Condition(" AND ".join(f"job_status <> '{status}'" for status in sorted(UNDER_WAY_STATUSES)))
 """Nothing of the job is under way. So an index of this does not change while an execution is."""
 UNDER_WAY: Condition[Execution] = Condition(_one_of(UNDER_WAY_STATUSES), "is_under_way", lambda one: one.status in UNDER_WAY_STATUSES)
@@ -307,6 +335,9 @@ TO_SEND: Condition[Delivery] = Condition("due IS NOT NULL", "is_to_send", lambda
 OVER: Condition[Delivery] = Condition("due IS NULL", where={"due": None})
 OF_JOB: Condition[Event] = Condition("job_id IS NOT NULL")
 OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
+RUNNING: Condition[Backfill] = Condition("ended_at IS NULL", "is_running", lambda backfill: backfill.ended_at is None)
+OVER_SINCE: Condition[Backfill] = Condition("ended_at IS NOT NULL", where={"ended_at": Between(low=1)})
+REMOVAL: Condition[Seal] = Condition("kind = 'removal'", "is_removal", lambda seal: seal.kind is SealKind.REMOVAL)
 REMOVED: Condition[HostRecord] = Condition("removed_at IS NOT NULL", where={"removed_at": Between(low=1)})
 
 TASKS = Record("tasks", Task, "task")
@@ -314,8 +345,8 @@ JOBS = Record(
     "jobs",
     Job,
     "job",
-    format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since", "source")),
-    flags=(TO_COME, TO_CHECK, LATE, SOURCED),
+    format=RowFormat(added={"labels": _labels}, later=("check_at", "late_since", "source", "chain", "failing", "unique_key")),
+    flags=(TO_COME, TO_CHECK, LATE, SOURCED, FOLLOWS, NAMES_CALENDARS),
 )
 """What is stored of a job beside its fields: the labels of its spec as a list, by which it is found."""
 TICKS = Record("ticks", Tick, "tick", format=RowFormat(later=("entries",)))
@@ -323,7 +354,7 @@ EXECUTIONS = Record(
     "executions",
     Execution,
     "execution",
-    format=RowFormat(later=("usage", "node", "service_version")),
+    format=RowFormat(later=("usage", "node", "service_version", "outputs", "upstream")),
     flags=(UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, ON_HOST, WAITING),
 )
 HOSTS = Record("hosts", HostRecord, "the host", format=RowFormat(later=[one.name for one in fields(HostRecord)]))
@@ -341,6 +372,11 @@ DELIVERIES = Record(
 RECEIVERS = Record("receivers", Receiver, "receiver")
 QUOTAS = Record("mail_quotas", MailQuota, "the quota of mails")
 EVENTS = Record("events", Event, "an event of")
+BACKFILLS = Record("backfills", Backfill, "the backfill of job", flags=(RUNNING,))
+CALENDARS = Record("calendars", Calendar, "the calendar")
+SEALS = Record("seals", Seal, "the seal", flags=(REMOVAL,))
+CHAIN_HEADS = Record("chain_heads", ChainHead, "the end of the chain of job")
+SEAL_PLACE = Record("seal_place", SealPlace, "how far rows are sealed")
 GENERATION = Record("generation", Generation, "the generation of the queue", key=(), first=Generation(0, "", None, 0))
 PAUSES = Record("pauses", Pauses, "the paused pools", key=(), first=Pauses())
 HOSTS_REVISION = Record("hosts_revision", HostsRevision, "the revision of the hosts", key=(), first=HostsRevision())
@@ -350,7 +386,10 @@ POOLS_REVISION = Record("pools_revision", PoolsRevision, "the revision of the po
 DELETED = Record("deleted_executions", DeletedExecution, "a deletion of")
 HOURS = Record("hours", TaskHours, "the counts of", key=("task_id", "hour", "pool"))
 
-RECORDS: Sequence[Record[Any]] = (TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPTS, IMAGES, DELIVERIES, RECEIVERS, QUOTAS, EVENTS)
+RECORDS: Sequence[Record[Any]] = (
+    *(TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPTS, IMAGES, DELIVERIES, RECEIVERS, QUOTAS, EVENTS, BACKFILLS),
+    *(CALENDARS, SEALS, CHAIN_HEADS, SEAL_PLACE),
+)
 
 TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
 JOBS_OF_TASK = Index(JOBS, "jobs_of_task", ("task_id",), ("created_at", "id"))
@@ -364,6 +403,9 @@ JOBS_LATE = Index(JOBS, "jobs_late", (), ("late_since", "id"), ("task_id",), LAT
 JOBS_LATE_BY_CREATION = Index(JOBS, "jobs_late_by_creation", (), ("created_at", "id"), ("task_id", "late_since"), LATE)
 JOBS_OF_SERVICES = Index(JOBS, "jobs_of_services", (), ("id",), ("task_id",), SOURCED)
 """With a second field, since MongoDB takes no condition for an index of the id alone."""
+JOBS_OF_CALENDARS = Index(JOBS, "jobs_of_calendars", (), ("id",), ("created_at",), NAMES_CALENDARS)
+"""With another second field, since servers of MongoDB's protocol may take no two indexes of the same fields."""
+JOBS_UNIQUE = Index(JOBS, "jobs_unique", ("unique_key",), where=RESERVING, is_unique=True)
 TICKS_OF_JOB = Index(TICKS, "ticks_of_job", ("job_id",), ("due", "id"))
 EXECUTIONS_OF_JOB = Index(EXECUTIONS, "executions_of_job", ("job_id",), ("sequence", "attempt"), ("status",))
 EXECUTIONS_OF_TASK = Index(EXECUTIONS, "executions_of_task", ("task_id",), ("scheduled_for", "id"))
@@ -387,6 +429,13 @@ RECEIVERS_BY_FAILURE = Index(RECEIVERS, "receivers_by_failure", (), ("failed_at"
 QUOTAS_BY_AGE = Index(QUOTAS, "mail_quotas_by_age", (), ("told_at",))
 EVENTS_BY_TIME = Index(EVENTS, "events_by_time", (), ("time", "id"), ("task_id",))
 EVENTS_OF_JOB = Index(EVENTS, "events_of_job", ("job_id",), ("time", "id"), where=OF_JOB)
+BACKFILLS_RUNNING = Index(BACKFILLS, "backfills_running", (), ("created_at", "id"), where=RUNNING)
+BACKFILLS_BY_AGE = Index(BACKFILLS, "backfills_by_age", (), ("ended_at", "id"), where=OVER_SINCE)
+SEALS_OF_JOB = Index(SEALS, "seals_of_job", ("job_id",), ("number",))
+SEALS_OF_ROW = Index(SEALS, "seals_of_row", ("row",))
+SEALS_OF_REMOVALS = Index(SEALS, "seals_of_removals", ("job_id",), ("number",), ("kind",), REMOVAL)
+"""With a third field, since servers of MongoDB's protocol may take no two indexes of the same fields."""
+CHAIN_HEADS_OF_TASK = Index(CHAIN_HEADS, "chain_heads_of_task", ("task_id",), ("id",))
 EVENTS_OF_EXECUTION = Index(EVENTS, "events_of_execution", ("execution_id",), ("time", "id"), where=OF_EXECUTION)
 
 INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Index))
@@ -404,7 +453,7 @@ def by_key(record: Record[Value]) -> Index[Value]:
     return Index(record, "", record.key[:-1], record.key[-1:])
 
 
-OF_SPEC = ("spec.name", "spec.expect_every")
+OF_SPEC = ("spec.name", "spec.expect_every", "spec.done_by")
 """The parts of a job's spec that ``Rows.select`` reads alone."""
 
 log = structlog.get_logger()
@@ -434,7 +483,7 @@ class Part:
 ALL = Part()
 
 
-COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since")
+COMPARED = ("incarnation", "revision", "sequence", "next_tick", "floor", "check_at", "late_since", "failing", "unique_key")
 """The fields of a job that must not have changed since it was read, before a commit replaces or deletes it."""
 
 

@@ -9,16 +9,30 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from typing import Any
 
 import orjson
 
 from fastlane.clock import unless_cancelled
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, is_over, overdue_executions, ticks_of
+from fastlane.models.run_target import MAX_TARGETS
 from fastlane.storage import records
 from fastlane.storage.logs import CHUNKS, CHUNKS_OF_EXECUTION, MAX_CHUNKS, cut_logs, logged
 from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
-from fastlane.storage.retention_port import ALL, ONE_STEP, EndedPage, HistoryPage, LogPage, Most, Removed, StoredLog, Swept
+from fastlane.storage.retention_port import (
+    ALL,
+    ONE_STEP,
+    EndedPage,
+    GoingJob,
+    HistoryPage,
+    LogPage,
+    Most,
+    RemovalNotes,
+    Removed,
+    StoredLog,
+    Swept,
+)
 from fastlane.storage.values import FAULTS, MANUAL, unreadable
 
 FIRST = (-LAST - 1, "")
@@ -30,8 +44,8 @@ SHORT = 4
 """A job that has given out more numbers than this does not go together with others."""
 SHORT_ROWS = 4 * SHORT
 """Executions, and rows of the ledger, of such a job on average; it has more after retries and pauses."""
-MANY_CHUNKS = 1_000
-"""Chunks of the logs of jobs that go together: with more, each goes by itself."""
+MANY_CHUNKS, OF_JOBS = 1_000, 50
+"""The most chunks that the logs of this many jobs have, or fewer jobs, that go together: with more, each job goes by itself."""
 
 _JOB = ("task_id", "incarnation", "created_at", "modified_at", "sequence", "floor", "next_tick", "held_tick", "spec", "schedule", "source")
 SEEN = ("task_id", "incarnation", "modified_at", "sequence", "floor", "next_tick", "held_tick")
@@ -56,11 +70,24 @@ class WholeJob:
     late: int
 
 
+def _further(spec: str) -> int:
+    """How much further the sequences of the other executions of a tick may be than the one of an execution with this stored spec."""
+    return MAX_TARGETS if '"everywhere"' in spec else 0
+
+
+async def _nobody(*_: object) -> None:
+    """Nobody wants to know what is removed."""
+
+
 class RetentionLogic(ABC):
-    """The methods of ``RetentionStore`` that need only the verbs."""
+    """The methods of ``RetentionStore`` that need only the verbs. ``_chunks``: of the logs that go in one step with whole jobs;
+    ``_most``: what else goes in it."""
+
+    _most, _chunks = ONE_STEP, MAX_CHUNKS
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+        self.notes: RemovalNotes | None = None
 
     @abstractmethod
     async def _delete_jobs(self, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
@@ -99,7 +126,9 @@ class RetentionLogic(ABC):
         together = [whole for whole in found if len(whole.chunks) <= MAX_CHUNKS]
         left |= {whole.row["id"] for whole in found if len(whole.chunks) > MAX_CHUNKS}
         gone = frozenset[str]()
-        for some in _steps(together):
+        for some in self._steps(together):
+            if self.notes is not None:
+                await self.notes.before_jobs([GoingJob(job.row["id"], job.row["task_id"], job.executions, job.ticks) for job in some])
             gone |= await self._delete_jobs(some, now)
         went = [whole for whole in together if whole.row["id"] in gone]
         counts = sum(len(whole.executions) for whole in went), sum(len(whole.ticks) for whole in went)
@@ -110,11 +139,12 @@ class RetentionLogic(ABC):
         rows = await self._seen(list(jobs))  # before the executions: of a later one, the job's row would tell
         rows = {id: row for id, row in rows.items() if _is_ripe(row, *jobs[id])}
         where, part = {"job_id": Among(list(rows))}, Part(SHORT_ROWS * len(rows))
+        many = MANY_CHUNKS * max(1, -(-len(rows) // OF_JOBS))
         executions = await self._rows.select(_EXECUTIONS, where, (*_PAST, "job_id", "attempt"), part)
         ticks = await self._rows.select(_TICKS, where, ("id", "job_id"), part)
         ids = [row["id"] for row in executions]
-        chunks = await self._rows.select(_CHUNKS, {"execution_id": Among(ids)}, ("execution_id", "sequence"), Part(MANY_CHUNKS))
-        if (rows and part.limit in (len(executions), len(ticks))) or len(chunks) == MANY_CHUNKS:
+        chunks = await self._rows.select(_CHUNKS, {"execution_id": Among(ids)}, ("execution_id", "sequence"), Part(many))
+        if (rows and part.limit in (len(executions), len(ticks))) or len(chunks) == many:
             return None
         owed = await self._owed(ids)
         past: dict[str, list[PastExecution]] = {id: [] for id in rows}
@@ -134,6 +164,19 @@ class RetentionLogic(ABC):
                 parts = [chunk for one in some for chunk in of_execution[one.id]]
                 found.append(WholeJob(rows[id], [one.id for one in some], of_job[id], parts, before - last))
         return found
+
+    def _steps(self, jobs: Sequence[WholeJob]) -> Iterator[list[WholeJob]]:
+        """The jobs in groups, each of which one step may delete."""
+        step, sums = list[WholeJob](), (0, 0, 0)
+        for job in jobs:
+            size = len(job.executions), len(job.ticks), len(job.chunks)
+            sums = sums[0] + size[0], sums[1] + size[1], sums[2] + size[2]
+            if step and (sums[0] > self._most.executions or sums[1] > self._most.ticks or sums[2] > self._chunks):
+                yield step
+                step, sums = [], size
+            step.append(job)
+        if step:
+            yield step
 
     async def is_over(self, job: JobHistory, before: int) -> bool:
         row = await self._job(job)
@@ -172,14 +215,21 @@ class RetentionLogic(ABC):
             seen = {"incarnation": job.incarnation, "floor": row["floor"]}
             if not await self._rows.update(records.JOBS, job.job_id, {"floor": executions[-1].sequence}, seen):
                 return Removed(more=True)  # it has changed meanwhile: the next step looks again
+        note = partial(_nobody if self.notes is None else self.notes.before_rows, job.job_id, job.task_id)
+        if executions:
+            await note([execution.id for execution in executions], ticks_of(executions))
         gone, chunks = await delete_executions(self._rows, [execution.id for execution in executions[: ONE_STEP.executions]])
         left = set(ticks_of(executions[gone:]))
         ticks = [id for id in ticks_of(executions[:gone]) if id not in left]
         without = await self._old_ticks(job, cuts)
+        if without:
+            await note([], without)
         rows = await self._rows.delete(records.TICKS, [(id,) for id in (*ticks, *without)])
         logs = await self._old_logs(job, cuts) if gone == len(executions) else []
         more = bool(logs) or len(executions) >= ONE_STEP.executions or gone < len(executions) or len(without) >= ONE_STEP.ticks
         cut = await cut_logs(self._rows, logs, chunks)
+        if cut.touched:
+            await note([], [], cut.touched)
         await unless_cancelled(asyncio.gather(*(self._rows.update(records.EXECUTIONS, id, {"truncated": True}) for id in cut.touched)))
         await self._rows.delete(CHUNKS, cut.keys)
         return Removed(gone, rows, cut.gone, more)
@@ -194,6 +244,9 @@ class RetentionLogic(ABC):
         return await self._rows.delete_some(records.DELIVERIES_BY_AGE, {"created_at": _before(before)}, Part(limit))
 
     async def prune_log(self, execution_id: str) -> bool:
+        if self.notes is not None:
+            for row in (await self._rows.select_keys(records.EXECUTIONS, [execution_id], ("job_id", "task_id"))).values():
+                await self.notes.before_rows(row["job_id"], row["task_id"], logs=[execution_id])
         if not await self._rows.update(records.EXECUTIONS, execution_id, {"truncated": True}, {"settled": True, "cleaned": True}):
             return False
         cut = await cut_logs(self._rows, [execution_id], MAX_CHUNKS)
@@ -224,13 +277,13 @@ class RetentionLogic(ABC):
         )
 
     async def _oldest(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[PastExecution]:
-        """The job's oldest executions that may go, up to ``most``, and the other attempts of the last one's tick."""
+        """The job's oldest executions that may go, up to ``most``, and the other executions of the last one's tick."""
         newest, kept = await self._newest(job, 0), await self._newest(job, cuts.max_executions - 1)
         if newest is None:
             return []
         index, of_job = records.EXECUTIONS_OF_JOB, {"job_id": job.job_id}
-        last = await self._rows.select(index, of_job, ("sequence",), Part(1, skip=most.executions - 1))
-        within = {"sequence": Between(NEVER, last[0]["sequence"])} if last else {}
+        last = await self._rows.select(index, of_job, ("sequence", "spec"), Part(1, skip=most.executions - 1))
+        within = {"sequence": Between(NEVER, last[0]["sequence"] + _further(last[0]["spec"]))} if last else {}
         rows = await self._rows.select(index, {**of_job, **within}, _PAST)
         owed = await self._owed([row["id"] for row in rows])
         found = [_past(row, owed) for row in rows]
@@ -297,20 +350,6 @@ def _is_ripe(row: records.Row, job: JobHistory, before: int) -> bool:
     return row["incarnation"] == job.incarnation and not _to_come(row) and bool(row["modified_at"] < before)
 
 
-def _steps(jobs: Sequence[WholeJob]) -> Iterator[list[WholeJob]]:
-    """The jobs in groups, each of which one step may delete."""
-    step, sums = list[WholeJob](), (0, 0, 0)
-    for job in jobs:
-        size = len(job.executions), len(job.ticks), len(job.chunks)
-        sums = sums[0] + size[0], sums[1] + size[1], sums[2] + size[2]
-        if step and (sums[0] > ONE_STEP.executions or sums[1] > ONE_STEP.ticks or sums[2] > MAX_CHUNKS):
-            yield step
-            step, sums = [], size
-        step.append(job)
-    if step:
-        yield step
-
-
 def _before(moment: int) -> Between:
     return Between(NEVER, max(NEVER, moment - 1))
 
@@ -329,7 +368,7 @@ def _history(row: records.Row) -> JobHistory:
     try:
         rules = Retention(**orjson.loads(row["spec"]).get("retention", {}))
         if not all(rule is None or isinstance(rule, int) for rule in astuple(rules)):
-            raise ValueError("its rules of retention are no numbers")
+            raise ValueError("its rules of retention are not numbers")
         ids = row["id"], row["task_id"], row["incarnation"]
         stays = _to_come(row) or row["schedule"].startswith(MANUAL) or _is_declared(row)
         return JobHistory(*ids, row["created_at"], row["modified_at"], row["sequence"], stays, rules, row["floor"])

@@ -1,10 +1,11 @@
-"""The part of the store's port that removes old history: ``RetentionStore``, and what its methods take and return."""
+"""The parts of the store's port that remove old history, and count it before it goes: ``RetentionStore`` with what its methods take and
+return, and ``HistoryStore``."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from fastlane.models.retention import ANY_NUMBER, Cuts, JobHistory
+from fastlane.models.retention import ANY_NUMBER, Cuts, HourCount, JobHistory, WantedHours
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,28 @@ class Removed:
     def any(self) -> bool:
         """Whether there is anything."""
         return self.more or bool(self.executions or self.ticks or self.logs)
+
+
+@dataclass(frozen=True, slots=True)
+class GoingJob:
+    """A job that is about to be deleted, with the executions and rows of the ledger that go in this step."""
+
+    job_id: str
+    task_id: str
+    executions: Sequence[str]
+    ticks: Sequence[str]
+
+
+class RemovalNotes(Protocol):
+    """Learns what is about to be removed, before it is. What it learns twice counts once."""
+
+    async def before_rows(
+        self, job_id: str, task_id: str, executions: Sequence[str] = (), ticks: Sequence[str] = (), logs: Sequence[str] = ()
+    ) -> None:
+        """Executions, rows of the ledger, and logs of executions that stay, of one job."""
+
+    async def before_jobs(self, jobs: Sequence[GoingJob]) -> None:
+        """Whole jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,13 @@ ALL = Most(ANY_NUMBER, ANY_NUMBER, ANY_NUMBER)
 
 
 class RetentionStore(Protocol):
-    """Removes overdue history. Whole jobs are removed by ``JobStore.delete_job``."""
+    """Removes overdue history. Whole jobs are removed by ``JobStore.delete_job``. ``shares_commits``: whether calls of ``delete_over`` at
+    the same time are one commit. If not, a call with more jobs costs less than several with fewer."""
+
+    notes: RemovalNotes | None
+    """Who learns of a removal before it is made; None: nobody."""
+
+    shares_commits: bool
 
     async def histories(self, limit: int, after: tuple[int, str] | None = None, skip: int = 0) -> HistoryPage:
         """Looks at the next ``limit`` jobs by (created_at, id), after this place and ``skip`` others; those that may have a history, or
@@ -143,3 +172,21 @@ class RetentionStore(Protocol):
 
     async def release_space(self) -> bool:
         """Returns a part of the space that was freed to the disk, if there is much of it; whether there may be more."""
+
+
+class HistoryStore(Protocol):
+    """Counts each execution once, in the hour in which it ended, whatever becomes of the process that ended it or counts it. An execution
+    that is deleted has been counted before."""
+
+    async def count_ends(self, limit: int) -> int:
+        """Counts executions that ended and are not counted yet, ``limit`` at most; how many. A store that counts an end in the commit that
+        writes it has nothing to do."""
+
+    async def hours(self, wanted: WantedHours) -> Sequence[HourCount]:
+        """The hours in which anything ended, in order."""
+
+    async def overdue_hours(self, before: int) -> int:
+        """How many rows of hours before that moment there are: one of each task and pool."""
+
+    async def prune_hours(self, before: int, limit: int) -> int:
+        """Deletes the oldest of them, ``limit`` at most; how many."""

@@ -31,19 +31,31 @@ class Message(NamedTuple):
 class Batch:
     """The log between two cursors: ``pieces`` as they are stored, ``messages`` as text."""
 
-    __slots__ = ("_rendered", "end", "messages", "pieces", "start")
+    __slots__ = ("_ends", "_rendered", "end", "messages", "pieces", "start")
 
-    def __init__(self, start: Cursor, pieces: Sequence[Piece], messages: Sequence[Message], end: Cursor) -> None:
+    def __init__(
+        self, start: Cursor, pieces: Sequence[Piece], messages: Sequence[Message], end: Cursor, ends: Sequence[int] | None = None
+    ) -> None:
+        """``ends``: the position in the log after each piece, where a piece has other bytes than the log."""
         self.start = start
         self.pieces = pieces
         self.messages = messages
         self.end = end
+        self._ends = ends
         self._rendered: dict[Callable[[Batch], bytes], bytes] = {}
 
     @property
     def size(self) -> int:
         """How many bytes of the log it has."""
         return self.end.offset - self.start.offset
+
+    def parts(self) -> Iterator[tuple[Piece, int]]:
+        """The pieces in parts of the size of the largest message, and the position in the log after each."""
+        offset = self.start.offset
+        for place, piece in enumerate(self.pieces):
+            for data in parts(piece.data):
+                offset = offset + len(data) if self._ends is None else self._ends[place]
+                yield Piece(piece.stream, piece.time, data), offset
 
     @property
     def weight(self) -> int:

@@ -10,7 +10,7 @@ row that is written in between is seen or not needed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,15 +19,18 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from fastlane.calendars import CalendarBook
 from fastlane.clock import Clock
 from fastlane.errors import StoreDown, TransientError
+from fastlane.models.everywhere import is_one_of_many, is_unplanned, worst_of
 from fastlane.models.job import Execution, Job, is_under_way, job_status
 from fastlane.models.log import Cursor
 from fastlane.models.status import UNDER_WAY, Status
-from fastlane.models.tick import execution_id as attempt_id
+from fastlane.models.tick import following_id
 from fastlane.storage.base import Store
 from fastlane.streams.batch import Batch, BatchCache
-from fastlane.streams.reader import Detached, HintWait, Hub, Reader, last_lines
+from fastlane.streams.named import NamedLines
+from fastlane.streams.reader import BatchConsumer, Detached, HintWait, Hub, Reader, last_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ ReadProgress = Callable[[], Awaitable[Snapshot[JobProgress]]]
 class SharedReads:
     """Opens readers and polls for the first user, and closes them after the last."""
 
-    def __init__(self, store: Store, hub: Hub) -> None:
+    def __init__(self, store: Store, hub: Hub, calendars: CalendarBook) -> None:
+        self.calendars = calendars
         self._store = store
         self._hub = hub
         self._cache = BatchCache(MAX_CACHED)
@@ -222,6 +226,8 @@ class SharedReads:
 STORE_TRIES = 30
 """How often, a second apart, a follower that is behind asks a store that does not answer."""
 MAX_ACTIVE = 100
+UNPLANNED = 0.1
+"""Seconds between two looks whether each target of a tick has an execution."""
 
 
 class CloseReason(StrEnum):
@@ -349,6 +355,7 @@ class Follower:
         self._job = followed.job
         self._limits = limits
         self._sink: Sink | None = None
+        self._giving = asyncio.Lock()
         self._task: asyncio.Task[object] | None = None
         self._interrupted = False
 
@@ -383,6 +390,11 @@ class Follower:
             self._interrupted = True
             self._task.cancel()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a batch would be sent now."""
+        return self._sink is not None and self._sink.ready()
+
     def consume(self, batch: Batch) -> bool:
         """Sends a batch; False, and sends nothing, while the client has not taken what was sent before (``reader.BatchConsumer``)."""
         sink = self._sink
@@ -395,6 +407,8 @@ class Follower:
     async def _run(self, sink: Sink) -> Closing:
         resumed = self._followed.resumed
         step: Follow | RetryLater | NothingFollows = Follow(resumed) if resumed else await self._await_start()
+        if isinstance(step, Follow) and self._followed.only is None and is_one_of_many(step.execution):
+            return await self._follow_targets(step.execution, sink)
         sent: Detached | None = None
         started = False
         while isinstance(step, Follow):
@@ -410,10 +424,59 @@ class Follower:
         await self._wait_for(sink.finished)
         return Closing(CloseReason.DONE, self._final_state(step.execution, sent), started=started)
 
+    async def _follow_targets(self, found: Execution, sink: Sink) -> Closing:
+        """Sends the logs of all executions of a tick that runs everywhere, as they come. The log that the start's cursor is of is resumed
+        there, and the others begin at their beginnings."""
+        sink.begin(found, first=True)
+        leads = [one for one in await self._targets_of(found) if one.attempt == 1]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(self._follow_target(one, sink), name=f"target of {found.tick_id}") for one in leads]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        sizes = [task.result() for task in running]
+        await self._wait_for(sink.finished)
+        end = worst_of(await self._targets_of(found))
+        silent = end.failure is not None and not any(sizes)
+        state = FinalState(end.status.value, end.exit_code, Cursor(end.id, 0, ended=True), end if silent else None)
+        return Closing(CloseReason.DONE, state)
+
+    async def _targets_of(self, found: Execution) -> Sequence[Execution]:
+        """The executions of a tick, once each target has one."""
+        target = found.spec.target
+        while True:
+            rows = [] if target is None else await self._store.executions_between(found.job_id, target.first, target.last)
+            of_tick = [one for one in rows if one.tick_id == found.tick_id]
+            if not any(is_unplanned(one) and not one.status.final for one in of_tick):
+                return of_tick or [found]
+            await asyncio.sleep(UNPLANNED)
+
+    async def _follow_target(self, first: Execution, sink: Sink) -> int:
+        """Sends the log of a target, through all its attempts. Returns how much it has."""
+        target, start, size = first.spec.target, self._followed.start.cursor, 0
+        lines = NamedLines(first.id if target is None else target.name)
+        execution: Execution | None = first
+        while execution is not None:
+            resumed = start is not None and start.execution_id == execution.id
+            cursor = replace(start, ended=False) if start is not None and resumed else await self._tail_of(execution)
+            if execution.attempt > 1:
+                sink.begin(execution, first=False)
+            sent = await self._send(execution.id, cursor, TargetConsumer(self, lines))
+            if (rest := lines.rest(sent.cursor, self._clock.now() * 1_000_000)) is not None:
+                await self._give(rest, self)
+            size += sent.cursor.offset
+            step = await self._await_next(execution, sent)
+            execution = step.execution if isinstance(step, Follow) else None
+        return size
+
     async def _start_of(self, execution: Execution) -> Cursor:
         start = self._followed.start
         if start.cursor is not None:
             return replace(start.cursor, ended=False)
+        return await self._tail_of(execution)
+
+    async def _tail_of(self, execution: Execution) -> Cursor:
+        start = self._followed.start
         lines = 0 if start.tail is None else await last_lines(self._store, execution.id, start.tail, start.stream)
         since = 0 if start.since is None else await self._store.log_since(execution.id, None, start.since * 1_000_000)
         return Cursor(execution.id, max(lines, since))
@@ -450,7 +513,7 @@ class Follower:
         ended = sent.execution
         if ended is None or ended.status is not Status.FAILED:
             return NothingFollows(ended)
-        following = attempt_id(execution.tick_id, execution.attempt + 1)
+        following = following_id(execution)
         async with self._reads.poll(f"after {execution.id}", self._progress_of(execution.id, following)) as poll:
             number = 0
             while True:
@@ -478,36 +541,39 @@ class Follower:
         started = await self._store.last_started(self._job.id)
         soonest = min(under_way, key=lambda one: one.scheduled_for, default=None)
         ids = frozenset(one.id for one in (soonest, *newest) if one is not None)
-        return Snapshot(JobProgress(job, soonest, newest[0] if newest else None, started), ids)
+        dated = None if job is None else await self._reads.calendars.job(job)
+        return Snapshot(JobProgress(dated, soonest, newest[0] if newest else None, started), ids)
 
-    async def _send(self, execution_id: str, cursor: Cursor) -> Detached:
-        """Sends an execution's log from a cursor to its end."""
+    async def _send(self, execution_id: str, cursor: Cursor, consumer: BatchConsumer | None = None) -> Detached:
+        """Sends an execution's log from a cursor to its end, by the follower itself or by another ``consumer``."""
+        consumer = consumer or self
         reader = self._reads.open_reader(execution_id)
         try:
             while True:
                 batch = await self._read_patiently(partial(reader.batch, cursor))
                 if batch is not None:
-                    await self._give(batch)
+                    await self._give(batch, consumer)
                     cursor = batch.end
                     continue
-                attached = reader.attach(self, cursor)
+                attached = reader.attach(consumer, cursor)
                 if attached is None:
                     await reader.moved()
                     continue
                 try:
                     detached = await attached
                 finally:
-                    reader.detach(self)
+                    reader.detach(consumer)
                 cursor = detached.cursor
                 if detached.ended:
                     return detached
         finally:
             await self._reads.close_reader(execution_id)
 
-    async def _give(self, batch: Batch) -> None:
-        while not self.consume(batch):
-            if self._sink is not None:
-                await self._wait_for(self._sink.drained)
+    async def _give(self, batch: Batch, consumer: BatchConsumer) -> None:
+        async with self._giving:
+            while not consumer.consume(batch):
+                if self._sink is not None:
+                    await self._wait_for(self._sink.drained)
 
     async def _wait_for(self, taken: Callable[[float], Awaitable[bool]]) -> None:
         if not await taken(self._limits.slow_after):
@@ -527,3 +593,15 @@ class Follower:
         cursor = replace(sent.cursor, ended=True) if sent is not None and was_sent else Cursor(execution.id, 0, ended=True)
         silent = execution.failure is not None and cursor.offset == 0
         return FinalState(execution.status.value, execution.exit_code, cursor, execution if silent else None)
+
+
+class TargetConsumer:
+    """Sends the log of one of several targets, with its name before each line."""
+
+    def __init__(self, follower: Follower, lines: NamedLines) -> None:
+        self._follower = follower
+        self._lines = lines
+
+    def consume(self, batch: Batch) -> bool:
+        """See ``reader.BatchConsumer``. Lines are kept only of a batch that is sent."""
+        return self._follower.is_ready and self._follower.consume(self._lines.of(batch))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
+from fastlane.calendars import CalendarBook
 from fastlane.clock import Clock
 from fastlane.errors import Fault, Invalid, TooMany, TransientError
 from fastlane.models.job import Execution
@@ -33,13 +34,21 @@ class Followers:
     most ``most`` run at once. One caller may have a share of them."""
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, *, start_wait: float, slow_after: float = SLOW_AFTER, most: int = MAX_FOLLOWERS
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Clock,
+        calendars: CalendarBook,
+        *,
+        start_wait: float,
+        slow_after: float = SLOW_AFTER,
+        most: int = MAX_FOLLOWERS,
     ) -> None:
         self._store = store
         self._clock = clock
         self._limits = FollowLimits(start_wait, slow_after)
         self._most = most
-        self._reads = SharedReads(store, hub)
+        self._reads = SharedReads(store, hub, calendars)
         self._most_of_caller = max(1, most // SHARE)
         self._running: set[Follower] = set()
         self._callers: Counter[str] = Counter()

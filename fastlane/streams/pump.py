@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -16,8 +17,10 @@ from fastlane.clock import Clock, first_of
 from fastlane.errors import HostDown, LogLost, ServiceGone, TransientError
 from fastlane.executors.port import Executor
 from fastlane.models.log import STDOUT, Chunk, Head, Hint, Piece, Portion
+from fastlane.models.log_commands import NO_FINDINGS, LogFindings, LogScanner
 from fastlane.models.status import Status
 from fastlane.storage.base import LogStore
+from fastlane.streams.reader import read_slices
 
 log = structlog.get_logger()
 
@@ -39,6 +42,53 @@ def no_hints(_hint: Hint) -> None:
     """Publishes nothing."""
 
 
+class ChunkStore(Protocol):
+    """What a pump needs of a store, which says more about it."""
+
+    async def log_head(self, execution_id: str) -> Head:
+        """Where the stored log ends."""
+
+    async def append(self, chunk: Chunk) -> bool:
+        """Stores a chunk; False when the stored log does not end where it starts."""
+
+
+class CommandReader:
+    """Reads the commands in an execution's stored log (see ``log_commands``): a store of chunks that passes them on, and reads what was
+    stored. What another pump has stored, in a process that ended, or at the same time, is read from the store in the end: so what is found
+    depends on the stored log alone."""
+
+    def __init__(self, store: LogStore, execution_id: str) -> None:
+        self._store = store
+        self._id = execution_id
+        self._scanner: LogScanner | None = None  # of many logs there is nothing
+        self._offset = 0
+
+    async def log_head(self, execution_id: str) -> Head:
+        """Where the stored log ends."""
+        return await self._store.log_head(execution_id)
+
+    async def append(self, chunk: Chunk) -> bool:
+        """Stores a chunk, and reads it if it follows what was read before."""
+        is_stored = await self._store.append(chunk)
+        if is_stored and chunk.start.offset == self._offset:
+            self._read(chunk.pieces)
+        return is_stored
+
+    async def findings(self, head: Head) -> LogFindings:
+        """What a log says that ends at this head. Raises StoreDown."""
+        if self._offset < head.offset:
+            async for pieces in read_slices(self._store, self._id, self._offset, head.offset):
+                self._read(pieces)
+        return NO_FINDINGS if self._scanner is None else self._scanner.findings
+
+    def _read(self, pieces: Sequence[Piece]) -> None:
+        if pieces:
+            if self._scanner is None:
+                self._scanner = LogScanner()
+            self._scanner.feed(pieces)
+            self._offset += sum([len(piece.data) for piece in pieces])
+
+
 @dataclass(frozen=True, slots=True)
 class LogEnd:
     """Where a log ended: the stored head, and whether the engine no longer had the log (it went with its node or service)."""
@@ -53,7 +103,7 @@ class Pump:
 
     def __init__(
         self,
-        store: LogStore,
+        store: ChunkStore,
         executor: Executor,
         clock: Clock,
         execution_id: str,

@@ -7,7 +7,7 @@ detached, and is behind again: the store is its buffer.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -305,7 +305,9 @@ class Reader:
                 moved.set_result(None)
 
 
-async def read_slices(store: LogStore, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
+async def read_slices(
+    store: LogStore, execution_id: str, start: int, end: int, stream: int | None = None
+) -> AsyncGenerator[list[Piece], None]:
     """The pieces from ``start`` to ``end``, a slice at a time: of one stream by its own offsets, or else of both in stored order."""
     while start < end:
         part = await store.read_log(execution_id, start, min(SLICE, end - start), stream)

@@ -139,6 +139,8 @@ class RequestTrace:
 
 
 HTML = "text/html; charset=utf-8"
+VARY = "Accept, Accept-Encoding, Origin"
+"""The headers of requests by which answers differ, in which a browser or a proxy may keep one."""
 
 OWN_FILES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -156,7 +158,7 @@ def finish_page(handler: RequestHandler, name: str, base_url: str, *, policy: st
     handler.set_header("Content-Security-Policy", policy)
     handler.set_header("Referrer-Policy", "no-referrer")
     handler.set_header("Cache-Control", "no-cache")
-    handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+    handler.set_header("Vary", VARY)
     return handler.finish(data)
 
 
@@ -268,6 +270,13 @@ class Handler(RequestHandler):
         address = self.context.origins.client_address(self.request)
         return None if address is None or ip_address(address).is_loopback else address_key(address)
 
+    def keeps_rights(self, caller: str | None) -> bool:
+        """Whether the login of the request, whose ``caller`` was this, still has the rights that it began with."""
+        authenticator = self.context.authenticator
+        if authenticator is None or self.principal is None or caller is None:
+            return True
+        return authenticator.principal_of(caller) == self.principal
+
     @property
     def visible_tasks(self) -> str | None:
         """The pattern of the task ids that the principal may see; None: all."""
@@ -321,9 +330,9 @@ class Handler(RequestHandler):
             accepts_tickets=self.resource.accepts_tickets,
         )
 
-    async def send_json(self, content: Any) -> None:
+    async def send_json(self, content: Any, status: int = 200) -> None:
         """Sends JSON; returns when the client has taken it, or is gone."""
-        await self._send_json(self.encode(content), 200)
+        await self._send_json(self.encode(content), status)
 
     async def _send_json(self, data: bytes, status: int) -> None:
         stream = self._stream
@@ -443,6 +452,8 @@ class Handler(RequestHandler):
             if self.request.method == "POST":
                 words += "; to create a job, POST it to /tasks/TASK"
             problem = Problem(405, words, headers={"Allow": allowed})
+        if problem.job is not None:
+            problem.job_url = self.render_context.job_url(*problem.job)
         for name, value in problem.headers.items():
             self.set_header(name, value)
         if problem.status == 401 and self.comes_from_page and "Authorization" not in self.request.headers:

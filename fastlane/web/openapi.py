@@ -5,13 +5,13 @@ allows."""
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import starmap
 from typing import Any
 
 from apispec import APISpec
 
 from fastlane import __version__
 from fastlane.config.settings import Settings
+from fastlane.models.skip_dates import NAME as CALENDAR_NAME
 from fastlane.web.api.actions import ENQUEUED, PROBLEM, WAITED
 from fastlane.web.api.body import BodyObject
 from fastlane.web.api.contract import EVENTS, ApiParameter, Response
@@ -47,6 +47,7 @@ PATH_PARAMETERS: Mapping[str, ApiParameter] = {
     "host": ApiParameter("The host: its id or, where no other host has it, its address.", PLAIN),
     "worker": ApiParameter("The worker's id, as GET /status shows it.", PLAIN),
     "pool": ApiParameter("The pool.", PLAIN),
+    "calendar": ApiParameter("The calendar's name.", {"type": "string", "pattern": f"^{CALENDAR_NAME}$"}),
 }
 
 PROBLEMS: Mapping[int, tuple[str, str]] = {
@@ -59,7 +60,7 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     ),
     404: ("NotFound", "It does not exist."),
     409: ("Conflict", "It conflicts with the current state."),
-    412: ("Changed", "The job is not in the version that If-Match names."),
+    412: ("Changed", "The job or calendar is not in the version that If-Match names."),
     413: ("TooLarge", "The body is too large."),
     416: ("OutOfRange", "The range lies past the end."),
     422: ("KeyReused", "The Idempotency-Key was sent with another request before."),
@@ -80,8 +81,9 @@ HEADERS: Mapping[str, ApiParameter] = {
     "Idempotent-Replayed": ApiParameter(
         "This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}
     ),
-    "ETag": ApiParameter("The version of the job, for If-Match; it says nothing of executions.", {"type": "string"}),
+    "ETag": ApiParameter("The version of the job or calendar, for If-Match; it says nothing of executions.", {"type": "string"}),
     "Accept-Ranges": ApiParameter("bytes: the route takes a Range.", {"type": "string", "enum": ["bytes"]}),
+    "Content-Disposition": ApiParameter("The name under which a browser keeps the file.", {"type": "string"}),
     "Location": ApiParameter("Where to continue.", {"type": "string"}),
     "Content-Range": ApiParameter("Which bytes these are.", {"type": "string"}),
     "Retry-After": ApiParameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
@@ -293,13 +295,15 @@ def _with_rules(content: Json, settings: Settings) -> Json:
         _start("now", None, (*STARTS, *NEEDED_STARTS)),
         *(_start(f"by {name}", name, {*STARTS, *_not_beside(name)} - {name}) for name in STARTS),
     ]
-    job["allOf"] = [{"oneOf": [_subject(name) for name in SUBJECTS]}, *starmap(_needing, NEEDED_FIELDS.items())]
+    job["allOf"] = [{"oneOf": [_subject(name) for name in SUBJECTS]}, _needing("retries")]
     return content
 
 
-def _needing(name: str, other: str) -> Json:
-    """A field that is only valid together with another one."""
-    without = {"title": f"without {name}", "properties": {name: {"type": "null"}}}
+def _needing(other: str) -> Json:
+    """The fields that are only valid together with this one. They stand in one rule, and what ``concurrencyKey`` needs in its description
+    alone: each further rule doubles the cases that a reader of the schema has to try, and some take no more than a few dozen."""
+    names = [name for name, needed in NEEDED_FIELDS.items() if needed == other]
+    without = {"title": f"without {', '.join(names)}", "properties": {name: {"type": "null"} for name in names}}
     return {"anyOf": [without, {"title": f"with {other}", "required": [other], "properties": {other: {"not": {"type": "null"}}}}]}
 
 
@@ -310,8 +314,9 @@ def _subject(name: str) -> Json:
 
 
 def _start(title: str, name: str | None, absent: Any) -> Json:
-    """One way in which a job may start. The absent fields may be null, and ``manual`` may be false."""
-    properties: Json = {one: {"enum": [None, False]} if one == "manual" else {"type": "null"} for one in sorted(absent)}
+    """One way in which a job may start. The absent fields may be null, ``manual`` may be false, and ``skipDates`` empty."""
+    empty = {"manual": {"enum": [None, False]}, "skipDates": {"enum": [None, []]}}
+    properties: Json = {one: empty.get(one, {"type": "null"}) for one in sorted(absent)}
     if name is None:
         return {"title": title, "properties": properties}
     given: Json = {"const": True} if name == "manual" else {"not": {"type": "null"}}

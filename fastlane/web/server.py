@@ -169,7 +169,8 @@ def make_application(services: Services, settings: Settings, metrics: Metrics, r
         metrics=metrics,
         recorder=recorder,
     )
-    return Application(log_function=_log_request, context=context, document=ApiDocument(ROUTES, settings), static_files=StaticFiles())
+    document, files = ApiDocument(ROUTES, settings), StaticFiles()
+    return Application(log_function=_log_request, context=context, document=document, static_files=files, routes=ALL_ROUTES)
 
 
 def make_router(app: Application, settings: Settings) -> PathRouter:
@@ -200,6 +201,7 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
     context.services.followers.close()
     context.services.completion.close()
     context.services.event_feeds.close()
+    context.services.search_feeds.close()
     await context.traffic.active_requests.wait_until_idle(grace)
     with suppress(TimeoutError):  # Tornado reads all that a client has sent before it closes its connection.
         async with asyncio.timeout(grace):

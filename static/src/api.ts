@@ -32,7 +32,7 @@ export interface Place {
 export function place(address: URL): Place {
   const path = address.pathname.replaceAll(/\/+/g, "/");
   const match = /^(.*\/)(tasks?\/([^/]+)\/jobs\/([^/]+))\/(?:executions\/([^/]+)\/)?stream\/?$/.exec(path);
-  if (!match) throw new Error("this address is not that of a log page");
+  if (!match) throw new Error("this is not the address of a log page");
   const [, root, job, task, id, execution] = match;
   const jobUrl = new URL(`${address.origin}${root}${job}/`);
   return {

@@ -23,7 +23,7 @@ export async function put(text: string): Promise<boolean> {
   }
 }
 
-/** Copies a text; the button shows for a moment whether it worked, and screen readers are told that `what` was copied. */
+/** Copies a text; the button shows for a moment whether it worked, and screen readers say that `what` was copied. */
 export async function copyBy(button: HTMLElement, text: string, what: string): Promise<void> {
   const done = await put(text);
   button.textContent = done ? "Copied" : "Not allowed";

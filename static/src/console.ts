@@ -2,6 +2,7 @@
 
 import "./console.css";
 import { copyBy } from "./clipboard";
+import { calendarPage } from "./console/calendar";
 import { hostsPage } from "./console/hosts";
 import { newJobPage } from "./console/form/page";
 import { executionPage } from "./console/execution";
@@ -29,6 +30,7 @@ function find(path: readonly string[]): Page | null {
   const changed = (): void => void live.now();
   if (tasks === undefined) return overview;
   if (tasks === "hosts" && !task) return hostsPage;
+  if (tasks === "calendar" && !task) return calendarPage(changed);
   if (tasks === "new" && !task) return newJobPage();
   if (tasks === "jobs" && !task) return jobsPage(changed);
   if (tasks === "executions" && !task) return executionsPage(changed);

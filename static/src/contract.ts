@@ -44,10 +44,11 @@ export interface TaskPage {
   prevUrl: string | null;
 }
 
-/** One of several entries of a cron. */
+/** One entry of a cron that has several. */
 export interface CronEntry {
   cron: string;
   timezone: string;
+  resolved?: string;
   description: string;
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
@@ -59,10 +60,16 @@ export interface Schedule {
   startAt: string | null;
   cron?: string;
   timezone?: string;
+  resolved?: string;
   description?: string;
   entries?: CronEntry[];
+  after?: string[];
+  afterOn?: "succeeds" | "fails" | "finishes";
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
+  skipDates?: string[];
+  spread?: number;
+  delay?: number;
 }
 
 /** How many webhooks and addresses get each kind of message about a job. Webhooks of its pool count where it has none of its own. */
@@ -72,6 +79,8 @@ export interface ReceiverCounts {
   finishes: number;
   late: number;
   recovered: number;
+  fixed: number;
+  started: number;
 }
 
 /** A job in a list. */
@@ -91,6 +100,7 @@ export interface JobRow {
   nextRunAt: string | null;
   lastExecution: LastExecution | null;
   expectEvery: number | null;
+  doneBy: string | null;
   lateSince: string | null;
   receivers: ReceiverCounts;
 }
@@ -112,6 +122,12 @@ export interface JobPage {
 export interface Link {
   id: string;
   url: string;
+}
+
+/** How much memory the next attempt gets after one that ran out of it. */
+export interface OnOutOfMemory {
+  memory: string;
+  max: number | null;
 }
 
 /** What its node keeps free for a container. */
@@ -197,6 +213,8 @@ export interface Webhooks {
   finishes: Webhook[];
   late: Webhook[];
   recovered: Webhook[];
+  fixed: Webhook[];
+  started: Webhook[];
 }
 
 /** A job's own rules of retention, which count where they are stricter than the rules of its pool or the server. */
@@ -217,15 +235,24 @@ export interface Spec {
   parameters: Record<string, Record<string, unknown>>;
   retries: number;
   retryDelay: number | null;
+  retryOn: ("exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost" | "engine" | Record<string, unknown>)[] | null;
+  onOom: OnOutOfMemory | null;
+  pauseAfter: number | null;
+  notifyAfter: number | null;
   timeout: number | null;
   expiration: string | null;
   expiresIn: number | null;
   priority: number;
   concurrency: number | null;
+  concurrencyKey: string | null;
+  unique: boolean;
+  everywhere: string | null;
   resources: ResourcesAsked | null;
   container: ContainerAsked | null;
   webhooks: Webhooks;
+  doneBy: string | null;
   retention: RetentionRules | null;
+  annotations: boolean;
   expectEvery: number | null;
 }
 
@@ -233,6 +260,20 @@ export interface Spec {
 export interface ServiceVersion {
   id: string;
   version: number;
+}
+
+/** The end of an execution of another job, after which an execution was made. */
+export interface UpstreamEnd {
+  jobId: string;
+  executionId: string;
+  status: "enqueued" | "pulling" | "running" | "done" | "failed" | "timedout" | "stopped" | "expired";
+}
+
+/** One of the swarms or nodes on which a tick runs. */
+export interface RunTarget {
+  name: string;
+  swarm: string;
+  nodeId: string | null;
 }
 
 /** How long the log is so far. */
@@ -250,7 +291,7 @@ export interface Usage {
   writtenBytes: number | null;
 }
 
-/** Who asked for something. */
+/** The user or token that made a request. */
 export interface Requester {
   user: string | null;
   address: string | null;
@@ -283,11 +324,16 @@ export interface Execution {
   imageDigest: string | null;
   command: string | null;
   parameters?: Record<string, string>;
+  after?: UpstreamEnd[];
   attempt: number;
   retries: number;
+  memoryLimitBytes: number | null;
   timeout: number | null;
   expiresAt: string | null;
   scheduledFor: string;
+  dueAt?: string;
+  target?: RunTarget;
+  backfill?: string;
   durationMs: number | null;
   host: string | null;
   node: string | null;
@@ -296,6 +342,9 @@ export interface Execution {
   containerId: string | null;
   logInfo: LogInfo;
   usage: Usage | null;
+  outputs: Record<string, string>;
+  droppedOutputs?: string[];
+  annotations?: boolean;
   stopRequestedAt: string | null;
   requestedBy: Requester | null;
   metadata: Place;
@@ -310,6 +359,8 @@ export interface Listeners {
   finishes: string[];
   late: string[];
   recovered: string[];
+  fixed: string[];
+  started: string[];
 }
 
 /** What a job was given, under the names of fastlane 2.x. */
@@ -326,7 +377,7 @@ export interface JobMetadata {
 
 /** A webhook or an address that gets messages about a job. */
 export interface Receiver {
-  list: "succeeds" | "fails" | "finishes" | "late" | "recovered";
+  list: "succeeds" | "fails" | "finishes" | "late" | "recovered" | "fixed" | "started";
   kind: "webhook" | "mail";
   receiver?: string;
   ofPool: boolean;
@@ -353,21 +404,34 @@ export interface Definition {
   cron?: string | (string | Record<string, unknown>)[];
   timezone?: string;
   manual?: boolean;
+  after?: string | string[];
+  afterOn?: "succeeds" | "fails" | "finishes";
   overlap?: "allow" | "skip" | "queue" | "replace";
   catchUp?: "latest" | "none";
+  spread?: string;
+  skipDates?: string[];
   retries?: number;
   retryDelay?: string;
+  retryOn?: ("exit" | "oom" | "killed" | "image" | "rejected" | "unschedulable" | "host-lost" | "engine" | Record<string, unknown>)[];
+  onOom?: OnOutOfMemory;
+  pauseAfter?: number;
+  notifyAfter?: number;
   timeout?: string;
   expiration?: string;
   expiresIn?: string;
   priority?: number;
   concurrency?: number;
+  concurrencyKey?: string;
+  unique?: boolean;
+  everywhere?: "swarms" | "nodes";
   resources?: ResourcesAsked;
   container?: ContainerAsked;
   webhooks?: Webhooks;
   expectEvery?: string;
+  doneBy?: string;
   notify?: Listeners;
   retention?: RetentionRules;
+  annotations?: boolean;
   metadata?: Record<string, unknown>;
 }
 
@@ -457,6 +521,7 @@ export interface Pool {
   hosts: PoolHost[];
   register: string[];
   maxRunning: number;
+  fairShare: boolean;
   hardTimeout: number | null;
   running: number;
   waiting: number;
@@ -470,6 +535,22 @@ export interface Pool {
 /** All pools, in the order in which a task looks for its own. */
 export interface Pools {
   items: Pool[];
+}
+
+/** A calendar in short. */
+export interface CalendarSummary {
+  name: string;
+  calendarUrl: string;
+  count: number;
+  knownUntil: string | null;
+  inSettings: boolean;
+  usedBy: number;
+  changedAt: string | null;
+}
+
+/** All calendars, by name. */
+export interface Calendars {
+  items: CalendarSummary[];
 }
 
 /** What answers. */
@@ -556,7 +637,7 @@ export interface Dispatch {
   reason: string | null;
 }
 
-/** Which pools the processes are to have: those that were read last. */
+/** The pools that all processes must have: the ones that were read last. */
 export interface PoolsRevision {
   revision: number;
   recordedAt: string | null;
@@ -612,7 +693,7 @@ export interface Scheduled {
   stopUrl: string;
 }
 
-/** A job that has not succeeded for as long as its expectEvery says. */
+/** A job that has not succeeded in time, by its expectEvery or doneBy. */
 export interface LateJob {
   taskId: string;
   jobId: string;
@@ -620,6 +701,7 @@ export interface LateJob {
   name: string | null;
   lateSince: string;
   expectEvery: number | null;
+  doneBy: string | null;
 }
 
 /** How many jobs there are, and the next that are due. */
@@ -650,7 +732,7 @@ export interface Uncleaned {
   since: string | null;
 }
 
-/** A receiver of webhooks of which no attempt has succeeded for a while. */
+/** A receiver of webhooks that no attempt has reached for a while. */
 export interface FailingReceiver {
   receiver: string;
   failingSince: string;
@@ -694,6 +776,7 @@ export interface Tick {
   execution: Link | null;
   entries?: string;
   createdAt: string;
+  origin?: "start" | "schedule" | "hand" | "backfill" | "after";
 }
 
 /** A page of a job's tick ledger. */
@@ -707,6 +790,17 @@ export interface TickPage {
   hasPrev: boolean;
   nextUrl: string | null;
   prevUrl: string | null;
+}
+
+/** What a backfill would run. */
+export interface BackfillPreview {
+  from: string;
+  to: string;
+  limit: number;
+  total: number;
+  dueTimes: string[];
+  succeeded: number;
+  underWay: number;
 }
 
 /** How late containers started after they were due, of the executions that ended in this hour. */
@@ -761,11 +855,16 @@ export interface ExecutionRow {
   imageDigest: string | null;
   command: string | null;
   parameters?: Record<string, string>;
+  after?: UpstreamEnd[];
   attempt: number;
   retries: number;
+  memoryLimitBytes: number | null;
   timeout: number | null;
   expiresAt: string | null;
   scheduledFor: string;
+  dueAt?: string;
+  target?: RunTarget;
+  backfill?: string;
   durationMs: number | null;
   host: string | null;
   node: string | null;
@@ -774,6 +873,9 @@ export interface ExecutionRow {
   containerId: string | null;
   logInfo: LogInfo;
   usage: Usage | null;
+  outputs: Record<string, string>;
+  droppedOutputs?: string[];
+  annotations?: boolean;
   stopRequestedAt: string | null;
   requestedBy: Requester | null;
   metadata: Place;
@@ -783,7 +885,7 @@ export interface ExecutionRow {
   receivers: ReceiverCounts;
 }
 
-/** A job of which executions failed. */
+/** A job with failed executions. */
 export interface FailedJob {
   taskId: string;
   jobId: string;
@@ -791,7 +893,7 @@ export interface FailedJob {
   lastFailure: ExecutionRow;
 }
 
-/** A page of jobs of which executions failed. */
+/** A page of jobs with failed executions. */
 export interface FailedJobPage {
   items: FailedJob[];
   total: number;
@@ -802,6 +904,106 @@ export interface FailedJobPage {
   hasPrev: boolean;
   nextUrl: string | null;
   prevUrl: string | null;
+}
+
+/** An hour of a pool. */
+export interface PoolHour {
+  due: number;
+  load: number | null;
+  peak: number;
+}
+
+/** An hour that comes. Of the first hour, only the part from the beginning of the forecast on. */
+export interface ForecastHour {
+  hour: string;
+  due: number;
+  skipped: number;
+  busiestMinute: string | null;
+  busiestDue: number;
+  quietMinutes: number;
+  pools: Record<string, PoolHour>;
+}
+
+/** A pool of the forecast. */
+export interface PoolRoom {
+  maxRunning: number;
+}
+
+/** A job with a tick to come. */
+export interface PlannedJob {
+  taskId: string;
+  jobId: string;
+  jobUrl: string;
+  name: string | null;
+}
+
+/** A minute in which several jobs are due. */
+export interface Collision {
+  minute: string;
+  due: number;
+  jobs: PlannedJob[];
+}
+
+/** Something remarkable about a job in the time of the forecast. */
+export interface ForecastNote {
+  kind: "overruns" | "timeout" | "clocks" | "skipped" | "ends" | "unknown";
+  taskId: string;
+  jobId: string;
+  jobUrl: string;
+  name: string | null;
+  text: string;
+}
+
+/** A piece of a forecast: what the schedules will come to. */
+export interface Forecast {
+  from: string;
+  to: string;
+  jobs: number;
+  atLeast?: boolean;
+  hours: ForecastHour[];
+  pools: Record<string, PoolRoom>;
+  dueByMinute: number[];
+  collisions: Collision[];
+  notes: ForecastNote[];
+  noteCounts: Record<string, number>;
+  nextUrl: string | null;
+}
+
+/** What a job would do to the forecast of its pool, by itself. */
+export interface ForecastImpact {
+  until: string;
+  due: number;
+  sharedMinutes: number;
+  fullestMinute: string | null;
+  othersThen: number;
+  peakBefore: number;
+  peakWith: number;
+  fullHoursBefore: number;
+  fullHoursWith: number;
+  maxRunning: number;
+  quietMinutes: number[];
+  usualDuration: number | null;
+}
+
+/** A due time that will come. */
+export interface PlannedRun {
+  due: string;
+  taskId: string;
+  jobId: string;
+  jobUrl: string;
+  name: string | null;
+  pool: string;
+  executions: number;
+  usualDuration: number | null;
+  skipped: string | null;
+}
+
+/** Due times that will come, soonest first. */
+export interface PlannedRuns {
+  from: string;
+  to: string;
+  items: PlannedRun[];
+  nextUrl: string | null;
 }
 
 /** A host that cannot be used. */
@@ -816,7 +1018,7 @@ export interface HostDown {
 
 /** One thing that is waited for. Its reason decides which keys follow until. */
 export interface Wait {
-  reason: "due" | "manual" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop" | "labels";
+  reason: "due" | "manual" | "after" | "retry" | "paused" | "no-pool" | "no-queue" | "no-worker" | "dispatch-paused" | "pool-paused" | "other-lane" | "no-host" | "pool-full" | "workers-full" | "concurrency" | "overlap" | "registry" | "no-node" | "image" | "host-away" | "refused" | "breaker" | "node-down" | "service-gone" | "store" | "fault" | "stop" | "labels" | "backfill";
   message: string;
   since: string | null;
   until: string | null;
@@ -826,8 +1028,13 @@ export interface Wait {
   running?: number;
   maxRunning?: number;
   ready?: number;
+  ownBefore?: number;
+  otherTasks?: number;
+  nextTasks?: string[];
   hosts?: HostDown[];
   concurrency?: number;
+  concurrencyKey?: string;
+  takenBy?: string[];
   executionId?: string | null;
   image?: string;
   service?: string;
@@ -840,6 +1047,12 @@ export interface OutOfMemory {
   message: string;
   limitBytes: number | null;
   peakBytes: number | null;
+}
+
+/** How many ticks of a job failed in a row, of a job whose rules count them. */
+export interface FailuresInRow {
+  message: string;
+  count: number;
 }
 
 /** One attempt of a delivery. */
@@ -856,7 +1069,7 @@ export interface Delivery {
   id: string;
   kind: "webhook" | "mail";
   event: string;
-  list: "succeeds" | "fails" | "finishes" | "late" | "recovered";
+  list: "succeeds" | "fails" | "finishes" | "late" | "recovered" | "fixed" | "started";
   receiver?: string;
   state: "pending" | "delivered" | "failed" | "held";
   createdAt: string;
@@ -868,11 +1081,12 @@ export interface Delivery {
   redeliverUrl: string;
 }
 
-/** That a job has not succeeded for as long as its expectEvery says, and who should know. */
+/** That a job has not succeeded in time, by its expectEvery or doneBy, and who should know. */
 export interface Late {
   message: string;
   since: string;
   expectEvery: number | null;
+  doneBy: string | null;
   lastSuccessAt: string | null;
   receivers: number;
   deliveries: Delivery[];
@@ -883,6 +1097,7 @@ export interface Expected {
   message: string;
   lateAt: string | null;
   expectEvery: number | null;
+  doneBy: string | null;
   lastSuccessAt: string | null;
   receivers: number;
   deliveries: Delivery[];
@@ -894,16 +1109,38 @@ export interface Why {
   waitingFor: Wait[];
   node: string | null;
   outOfMemory?: OutOfMemory;
+  failures?: FailuresInRow;
   lastTick?: Tick;
   late?: Late;
   expected?: Expected;
+}
+
+/** A job at the other end of a link. Its task, name and status are null when it is gone, or when you may not see it. */
+export interface LinkedJob {
+  jobId: string;
+  taskId: string | null;
+  name: string | null;
+  url: string | null;
+  gone: boolean;
+  status: string | null;
+  lastExecution: LastExecution | null;
+  arrived: string | null;
+}
+
+/** What a job follows, and what follows it. */
+export interface Chain {
+  taskId: string;
+  jobId: string;
+  afterOn?: "succeeds" | "fails" | "finishes";
+  follows: LinkedJob[];
+  followedBy: LinkedJob[];
 }
 
 /** Something that somebody or fastlane did. */
 export interface Event {
   id: string;
   time: string;
-  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "labels.refused" | "labels.limited" | "tick.skipped" | "tick.missed" | "tick.expired" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
+  kind: "job.created" | "job.changed" | "job.run" | "job.retried" | "job.paused" | "job.resumed" | "job.stopped" | "job.deleted" | "task.stopped" | "task.deleted" | "labels.refused" | "labels.limited" | "backfill.begun" | "backfill.ended" | "tick.skipped" | "tick.missed" | "tick.expired" | "tick.followed" | "execution.enqueued" | "execution.started" | "execution.stop" | "execution.ended" | "execution.ended-by-hand" | "execution.marked-cleaned" | "delivery.requested" | "host.registered" | "host.drained" | "host.undrained" | "host.removed" | "host.unusable" | "host.usable" | "pool.paused" | "pool.resumed" | "calendar.written" | "calendar.deleted" | "pools.reloaded" | "dispatch.paused" | "dispatch.resumed" | "queue.rebuild" | "queue.rebuilt" | "worker.forgotten" | "login" | "login.refused" | "access.refused";
   actor: Requester | null;
   taskId: string | null;
   jobId: string | null;
@@ -929,6 +1166,65 @@ export interface JobDeliveries {
   items: Delivery[];
 }
 
+/** Figures over runs, as whole numbers. */
+export interface Figures {
+  runs: number;
+  newest: number | null;
+  least: number | null;
+  median: number | null;
+  p95: number | null;
+  most: number | null;
+  olderMedian: number | null;
+  newerMedian: number | null;
+}
+
+/** Figures over runs, in seconds. */
+export interface FiguresInSeconds {
+  runs: number;
+  newest: number | null;
+  least: number | null;
+  median: number | null;
+  p95: number | null;
+  most: number | null;
+  olderMedian: number | null;
+  newerMedian: number | null;
+}
+
+/** A run that has ended, and what it took. */
+export interface MeasuredRun {
+  executionId: string;
+  status: "done" | "expired" | "failed" | "stopped" | "timedout";
+  attempt: number;
+  startedAt: string | null;
+  finishedAt: string | null;
+  durationMs: number | null;
+  memoryPeakBytes: number | null;
+  cpuSeconds: number | null;
+  outputBytes: number;
+}
+
+/** What a job's runs took: figures over a page of its executions, and each run of it. Executions that have not started or not ended are not counted. */
+export interface JobStats {
+  task: Link;
+  job: Link;
+  executions: number;
+  runs: number;
+  ended: Record<string, number>;
+  durationMs: Figures;
+  memoryPeakBytes: Figures;
+  cpuSeconds: FiguresInSeconds;
+  outputBytes: Figures;
+  items: MeasuredRun[];
+  total: number;
+  page: number;
+  pages: number;
+  perPage: number;
+  hasNext: boolean;
+  hasPrev: boolean;
+  nextUrl: string | null;
+  prevUrl: string | null;
+}
+
 /** The option of each field that has one of its own. */
 export const OPTIONS: Record<string, string> = {
   "service": "--service",
@@ -938,16 +1234,29 @@ export const OPTIONS: Record<string, string> = {
   "cron": "--cron",
   "timezone": "--timezone",
   "manual": "--manual",
+  "after": "--after",
+  "afterOn": "--after-on",
   "overlap": "--overlap",
   "catchUp": "--catch-up",
+  "spread": "--spread",
+  "skipDates": "--skip-date",
   "retries": "--retries",
   "retryDelay": "--retry-delay",
+  "pauseAfter": "--pause-after",
+  "notifyAfter": "--notify-after",
   "timeout": "--timeout",
   "expiresIn": "--expires-in",
   "priority": "--priority",
   "concurrency": "--concurrency",
+  "concurrencyKey": "--concurrency-key",
+  "unique": "--unique",
+  "everywhere": "--everywhere",
   "name": "--name",
   "labels": "--label",
+  "doneBy": "--done-by",
+  "annotations": "--no-annotations",
+  "onOom.memory": "--on-oom",
+  "onOom.max": "--on-oom-max",
   "resources.cpus": "--cpus",
   "resources.memory": "--memory",
   "resources.reserve.generic": "--generic-resource",
@@ -965,11 +1274,14 @@ export const OPTIONS: Record<string, string> = {
 };
 
 /** Options whose value is a duration: seconds where the body has a number. */
-export const DURATIONS = ["retryDelay", "timeout", "expiresIn"];
+export const DURATIONS = ["spread", "retryDelay", "timeout", "expiresIn"];
 
 /** Options without a value, which set true. */
-export const FLAGS = ["manual", "container.readOnly"];
+export const FLAGS = ["manual", "unique", "container.readOnly"];
+
+/** Options without a value, which set false. */
+export const OFFS = ["annotations"];
 
 /** Options that may be given several times: with a text of a list, or with a name and its value. */
-export const LISTS = ["container.networks", "container.dns", "container.capAdd", "container.capDrop"];
+export const LISTS = ["after", "skipDates", "container.networks", "container.dns", "container.capAdd", "container.capDrop"];
 export const PAIRS = ["envs", "labels", "resources.reserve.generic", "container.sysctls", "container.ulimits"];

@@ -48,6 +48,7 @@ let skipped = 0;
 
 const log = new Log({
   heading: (id, attempt) => headingWords(executions.get(id), attempt),
+  isAnnotated: (id) => (executions.get(id) ?? job?.spec)?.annotations ?? true,
   onChange: drawAmount,
   onFollow: (following) => following && address.loadRest(),
   onFull: () => connection.hold(),
@@ -184,7 +185,7 @@ function attemptAfter(before: Execution, why: Wait[]): NextAttempt | null {
   return retry ? { attempt: before.attempt + 1, due: Date.parse(retry.until!), begun: false } : null;
 }
 
-/** Shows the status. On a job's page, that of a failed attempt gives way to that of the next one. */
+/** Shows the status. On a job's page, the next attempt's status replaces the status of a failed one. */
 function drawChip(): void {
   if (!job || !isThere()) return;
   const retries = !here.execution && next && !next.begun;
@@ -203,7 +204,7 @@ function isThere(): boolean {
   return connection.state.is !== "missing" && connection.state.is !== "barred";
 }
 
-/** Shows what it waits for. That of a retry is part of how the attempt before it ended. */
+/** Shows what it waits for. The wait for a retry is part of how the attempt before it ended. */
 function drawWhy(why: Wait[]): void {
   const waits = why.filter((wait) => wait.reason !== "retry" || !next);
   const last = waits.at(-1)?.until;
@@ -277,6 +278,10 @@ function drawAmount(): void {
   drawKept();
   address.draw();
   drawNothing();
+  const groups = the("groups");
+  groups.hidden = !log.grouped.any;
+  const words = log.grouped.folded ? "Open all groups" : "Fold all groups";
+  if (groups.textContent !== words) groups.textContent = words;
 }
 
 function drawNothing(): void {

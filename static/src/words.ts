@@ -27,7 +27,7 @@ export function stamp(iso: string): string {
   return `${hours.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** Shortens a UUID to its last 8 characters. Ids begin with the time of their creation: those of jobs posted together differ only at the end. */
+/** Shortens a UUID to its last 8 characters. Ids begin with the time of their creation: the ids of jobs posted together differ only at the end. */
 export const shortId = (id: string): string => id.slice(-8);
 
 /** Formats a duration: 340 ms, 4 s, 4.2 s, 3 m 20 s, 2 h 5 m, 3 d 4 h. */

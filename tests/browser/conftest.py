@@ -74,8 +74,9 @@ async def browser(browser_url: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A window with no cookies, log-ins or cache from before."""
-    context = await browser.new_context()
+    """A window with no cookies, log-ins or cache from before. Nothing in it moves by itself: a turning mark would be drawn all the
+    time."""
+    context = await browser.new_context(reduced_motion="reduce")
     context.set_default_timeout(60_000)
     try:
         yield context

@@ -11,8 +11,9 @@ from playwright.async_api import BrowserContext, Route
 from fastlane.clock import AlignedClock, SystemClock
 from fastlane.models import transitions
 from fastlane.models.host import Disk, HostView
-from fastlane.models.job import Ending, Failure, FailureReason, Usage
+from fastlane.models.job import Ending, Failure, Usage
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import Lane, Report
 from tests.support.fastlane import HOST, Fastlane

@@ -7,7 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.models.delivery import Receiver
-from fastlane.models.job import Failure, FailureReason
+from fastlane.models.job import Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.queue.port import Report
@@ -257,7 +258,7 @@ async def test_the_first_view_is_small_and_all_of_it_comes_from_the_server(conte
     assert foreign == []
 
 
-PATHS = ("", "console/tasks", "console/jobs", "console/executions", "console/hosts", "console/new", "console/nowhere")
+PATHS = ("", "console/tasks", "console/jobs", "console/executions", "console/calendar", "console/hosts", "console/new", "console/nowhere")
 FRAME = """() => [...document.querySelectorAll("[data-page]")].map((link) => {
     const {x, y, width, height} = link.getBoundingClientRect();
     return [link.dataset.page, Math.round(x), Math.round(y), Math.round(width), Math.round(height)];

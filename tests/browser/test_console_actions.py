@@ -1,6 +1,8 @@
 """What people do with a job on its page, in a real browser."""
 
+import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -10,7 +12,7 @@ from tests.browser.console import inspect, log_in, open_console, violations
 from tests.browser.logpage import open_log
 from tests.browser.test_console_job import page_of
 from tests.support.credentials import basic, bearer, token, user
-from tests.support.fastlane import Fastlane
+from tests.support.fastlane import IMAGE, Fastlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,7 +32,7 @@ async def test_a_job_is_run_paused_resumed_and_stopped(context, server):
     console = await open_console(context, page_of(server, reply))
     page, status = console.page, console.page.locator(".title .mark")
     button = page.get_by_role("group", name="Actions").get_by_role("button")
-    await expect(button).to_have_text(["Run now", "Pause", "Stop the schedule", "Delete"])
+    await expect(button).to_have_text(["Run now", "Backfill", "Pause", "Stop the schedule", "Delete"])
     await page.get_by_role("button", name="Run now").click()
     await expect(console.section("Executions").locator("tbody tr")).to_have_count(1)
     await page.get_by_role("button", name="Pause").click()
@@ -156,7 +158,7 @@ async def test_the_role_trigger_runs_and_stops_jobs_and_all_else_is_off(context,
     buttons = page.get_by_role("group", name="Actions").get_by_role("button")
     off = page.locator(".actions button:disabled")
     rows = console.section("Executions").locator("tbody tr")
-    await expect(off).to_have_text(["Pause", "Delete"])
+    await expect(off).to_have_text(["Backfill", "Pause", "Delete"])
     await expect(page.get_by_role("group", name="Actions")).to_contain_text("Your role is trigger, which may run and stop jobs")
     await expect(page.get_by_role("link", name="Edit")).to_have_count(0)
     assert await inspect(page, "job-trigger") == {}
@@ -165,12 +167,12 @@ async def test_the_role_trigger_runs_and_stops_jobs_and_all_else_is_off(context,
     (execution,) = await guarded.store.executions_of(reply["jobId"], 1)
     await guarded.run({"executionId": execution.id})
     await page.keyboard.press("r")
-    await expect(buttons).to_have_text(["Run now", "Pause", "Stop this run", "Stop the schedule", "Delete"])
+    await expect(buttons).to_have_text(["Run now", "Backfill", "Pause", "Stop this run", "Stop the schedule", "Delete"])
     log = await open_log(context, reply["jobUrl"])
     await expect(log.page.locator("#actions button:enabled")).to_have_text(["Run now", "Stop this run"])
     await page.get_by_role("button", name="Stop this run").click()
     await question.get_by_role("button", name="Stop this run").click()
-    await expect(off).to_have_text(["Pause", "Stop this run", "Delete"])
+    await expect(off).to_have_text(["Backfill", "Pause", "Stop this run", "Delete"])
     assert (await guarded.store.execution(execution.id)).stop_requested_at is not None
     await page.get_by_role("button", name="Stop the schedule").click()
     await question.get_by_role("button", name="Stop the job").click()
@@ -193,3 +195,48 @@ async def test_who_logs_in_by_name_and_password_may_do_what_their_role_says(brow
             await expect(console.page.locator(".account")).to_have_text(name)
             await expect(console.page.get_by_role("button", name="Run now")).to_be_enabled(enabled=may)
             await context.close()
+
+
+async def test_an_execution_is_run_again_with_another_image(context, server):
+    reply = await server.run_to_end("reports", code=3)
+    console = await open_console(context, reply["executionUrl"].replace(server.base, f"{server.base}/console"))
+    page, question = console.page, console.page.get_by_role("alertdialog")
+    again = page.get_by_role("group", name="Actions").get_by_role("button", name="Run again")
+    await again.click()
+    image = question.get_by_label("Image")
+    await expect(image).to_have_attribute("placeholder", f"{IMAGE} (default)")
+    await image.fill("Not an image")
+    await question.get_by_role("button", name="Run again").click()
+    await expect(image).to_have_attribute("aria-invalid", "true")
+    assert await violations(page) == []
+    await image.fill("ubuntu:24.04")
+    await question.get_by_role("button", name="Run again").click()
+    await expect(question).to_be_hidden()
+    (made, _) = (await server.get(reply["jobUrl"] + "executions")).json["items"]
+    assert made["image"] == "ubuntu:24.04"
+    assert console.faults == [] or all("400" in fault for fault in console.faults)
+
+
+async def test_a_backfill_shows_what_would_run_begins_and_is_stopped(context, server):
+    reply = await server.enqueue("reports", cron="0 * * * *")
+    console = await open_console(context, page_of(server, reply))
+    page, question = console.page, console.page.get_by_role("alertdialog")
+    await page.get_by_role("button", name="Backfill").click()
+    ago = datetime.now(UTC) - timedelta(hours=5)
+    zone = await page.evaluate("() => new Date().getTimezoneOffset()")
+    await question.get_by_label("From").fill((ago - timedelta(minutes=zone)).strftime("%Y-%m-%dT%H:%M"))
+    await question.get_by_role("button", name="Show what would run").click()
+    await expect(question.get_by_role("status")).to_contain_text(re.compile(r"^[56] due times would run: from "))
+    assert await violations(page) == []
+    go = question.get_by_role("button", name=re.compile("^Run [56]$"))
+    await expect(go).to_be_focused()
+    await question.get_by_label("How many at once").fill("2")
+    await question.get_by_role("button", name="Show what would run").press("Enter")
+    await go.press("Enter")
+    await expect(question).to_be_hidden()
+    await expect(console.section("Waiting for")).to_contain_text("A backfill runs")
+    await page.get_by_role("button", name="Stop the backfill").click()
+    await question.get_by_role("button", name="Stop the backfill").click()
+    await expect(page.get_by_role("button", name="Backfill", exact=True)).to_be_visible()
+    assert (await server.get(reply["jobUrl"] + "backfill")).json["status"] == "stopped"
+    assert console.faults == []

@@ -157,6 +157,28 @@ async def test_a_schedule_is_said_in_words_while_it_is_typed(browser, server):
     await context.close()
 
 
+async def test_the_dates_on_which_it_does_not_run_may_be_calendars_which_it_offers(context, server):
+    for name in ("freeze", "holidays"):
+        assert (await server.ask("PUT", f"/calendars/{name}", json={"dates": ["2001-01-01"]})).status == 200
+    page = (await open_form(context, server)).page
+    await field(page, "Task").fill("reports")
+    await field(page, "Image").fill("ubuntu")
+    await page.get_by_label("Again and again").check()
+    await field(page, "Cron").fill("0 8 * * *")
+    dates, offered = field(page, "Not on"), page.locator("#calendars option")
+    await dates.focus()
+    await expect(offered).to_have_count(2)
+    await dates.fill("2027-01-05, fre")
+    assert [await one.get_attribute("value") for one in await offered.all()] == ["2027-01-05, freeze", "2027-01-05, holidays"]
+    await dates.fill("2027-01-05, freezer")
+    await page.get_by_role("button", name="Create the job").click()
+    await expect(fault(page, "Not on")).to_contain_text("is not the name of a calendar; the nearest is 'freeze'")
+    await dates.fill("2027-01-05, freeze")
+    await create(page)
+    (job,) = await jobs(server, "reports")
+    assert (await definition(server, job["url"]))["skipDates"] == ["2027-01-05", "freeze"]
+
+
 async def test_every_fault_stands_beside_its_field_in_the_servers_words(context, server):
     console = await open_form(context, server)
     page = console.page

@@ -1,5 +1,7 @@
 """The console's page of hosts and pools, in a real browser."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -40,6 +42,20 @@ async def test_pools_are_paused_and_hosts_drained(context, server):
     assert (await server.get("/status")).json["hosts"][0]["blacklisted"]
     await console.page.get_by_role("button", name=f"Undrain {HOST}").click()
     await expect(hosts).to_contain_text("usable")
+    assert console.faults == []
+
+
+async def test_calendars_stand_below_the_workers_once_there_are_any(context, server):
+    await server.report_worker()
+    console = await open_console(context, f"{server.base}/console/hosts")
+    await expect(console.section("Workers")).to_be_visible()
+    await expect(console.section("Calendars")).to_have_count(0)
+    made = await server.ask("PUT", "/calendars/holidays", json={"dates": ["2026-12-25..2026-12-26 Christmas", "2027-01-01"]})
+    assert made.status == 200
+    await server.enqueue(cron="@daily", skipDates=["holidays"])
+    await console.page.reload()
+    await expect(console.section("Calendars").locator("tbody tr td")).to_have_text(["holidays", "2", "1", "", re.compile("ago|now")])
+    assert await inspect(console.page, "calendars") == {}
     assert console.faults == []
 
 

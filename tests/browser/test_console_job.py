@@ -9,12 +9,14 @@ from playwright.async_api import expect
 
 from fastlane.models import transitions
 from fastlane.models.cron import Cron
-from fastlane.models.job import Ending, Failure, FailureReason, JobSource, Usage
+from fastlane.models.job import Ending, Failure, JobSource, Usage
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from tests.browser.console import inspect, open_console
 from tests.browser.logpage import numbered
 from tests.support.fastlane import Fastlane
+from tests.support.past_runs import add_runs
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -86,6 +88,32 @@ async def test_a_job_shows_what_it_runs_when_and_what_became_of_it(context, serv
     assert console.faults == []
 
 
+async def test_trends_have_a_plot_and_figures_for_each_measure_and_say_over_how_many_runs(context, server):
+    reply = await server.enqueue("grows", cron="0 0 1 1 *")
+    console = await open_console(context, page_of(server, reply))
+    await expect(console.section("Executions")).to_contain_text("It has not run yet.")
+    await expect(console.section("Trends")).to_have_count(0)
+    runs = [
+        {"seconds": at, "memory": at * 2**20, "cpu": at * 500, "stdout_bytes": at} if at > 30 else {"seconds": at} for at in range(1, 61)
+    ]
+    await add_runs(server.store, reply["jobId"], [*runs, {"seconds": 30, "status": Status.FAILED}], server.clock.now() - 7_200_000)
+    await console.page.keyboard.press("r")
+    trends = console.section("Trends")
+    await expect(trends).to_contain_text("over 61 runs (60 done, 1 failed) since 2\u00a0h ago")
+    duration = trends.get_by_role("row", name="Duration")
+    await expect(duration.get_by_role("cell")).to_contain_text(["Duration", "Older half 16 s, newer half 45 s", "30 s", "30 s", "1 m"])
+    await expect(trends.get_by_role("row", name="Memory peak").get_by_role("cell").first).to_have_text("Memory peakof 30")
+    plot = duration.get_by_role("img")
+    label = "Duration of each run, from 1 s to 1 m; medians: older half 16 s, newer half 45 s"
+    await expect(plot).to_have_attribute("aria-label", label)
+    heights = [(await bar.bounding_box())["height"] for bar in await plot.locator("i").all()]
+    assert len(heights) == 31
+    assert heights[:-1] == sorted(heights[:-1])
+    assert heights[-1] < heights[-2]
+    assert await inspect(console.page, "job-trends") == {}
+    assert console.faults == []
+
+
 async def test_it_shows_how_a_jobs_container_is_set_up(context, server):
     options = {"entrypoint": "sh -c", "readOnly": True, "capDrop": ["NET_RAW", "CHOWN"]}
     console = await open_console(context, page_of(server, await server.enqueue("locked", manual=True, container=options)))
@@ -111,7 +139,7 @@ async def test_what_went_wrong_stands_at_the_top_and_a_run_or_the_schedule_is_st
     )
     await expect(page.get_by_role("row").filter(has_text="attempt 1 of 3")).to_contain_text("attempt 1 of 3 · on node2")
     buttons = page.get_by_role("group", name="Actions").get_by_role("button")
-    await expect(buttons).to_have_text(["Run now", "Pause", "Stop this run", "Stop the schedule", "Delete"])
+    await expect(buttons).to_have_text(["Run now", "Backfill", "Pause", "Stop this run", "Stop the schedule", "Delete"])
     await page.get_by_text("What the buttons do").click()
     await expect(page.locator(".explained")).to_contain_text("the newest under way, and no retry of it follows")
     await expect(console.section("Notifications")).to_contain_text("When it is late")
@@ -141,7 +169,7 @@ async def test_the_buttons_of_a_job_stand_in_one_row(context, server, width):
     console = await open_console(context, page_of(server, reply))
     await console.page.set_viewport_size({"width": width, "height": 800})
     buttons = console.page.get_by_role("group", name="Actions").get_by_role("button")
-    await expect(buttons).to_have_count(4)
+    await expect(buttons).to_have_count(5)
     rows = {round((await button.bounding_box())["y"]) for button in await buttons.all()}
     assert len(rows) == 1
     assert console.faults == []

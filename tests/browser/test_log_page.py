@@ -9,7 +9,8 @@ from playwright.async_api import expect
 from fastlane.models import transitions
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import HostView
-from fastlane.models.job import Ending, Failure, FailureReason
+from fastlane.models.job import Ending, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.queue.port import Report
@@ -285,5 +286,5 @@ async def test_axe_finds_nothing(context, server, size, theme):
                 await log.page.locator("#others summary").click()
         assert await log.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         await shoot(log.page, f"{name}-open-{theme}-{size['width']}" if name == "running" else f"{name}-{theme}")
-        assert await violations(log.page) == [], name
+        assert await violations(log.page, theme) == [], name
         await log.page.close()

@@ -75,7 +75,7 @@ async def test_the_page_leads_to_those_of_its_task_and_its_job_and_to_all_others
     log = await open_log(context, reply["executionUrl"])
     await log.page.set_viewport_size(size)
     nav = log.page.get_by_role("navigation", name="Pages")
-    await expect(nav.get_by_role("link")).to_have_text(["Overview", "Tasks", "Jobs", "Executions", "Hosts", "API"])
+    await expect(nav.get_by_role("link")).to_have_text(["Overview", "Tasks", "Jobs", "Executions", "Calendar", "Hosts", "API"])
     sizes = await log.page.evaluate("performance.getEntries().map(one => one.transferSize ?? 0)")
     assert 10_000 < sum(sizes) < FIRST_VIEW, sizes
     await expect(log.page.locator("#task-link")).to_have_attribute("href", f"{server.base}/console/tasks/reports")

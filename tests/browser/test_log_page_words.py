@@ -7,7 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Failure, FailureReason
+from fastlane.models.job import Ending, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from tests.browser.logpage import open_log, shoot
 

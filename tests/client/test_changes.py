@@ -124,7 +124,7 @@ async def test_fields_are_set_removed_and_kept(server, command_line, job):
         (["timeout"], 2, "write FIELD=VALUE"),
         (["command=["], 2, "command: is not JSON"),
         (["envs.LEVEL=info"], 2, "envs has secrets that are not shown"),
-        (["image.x=1"], 2, "image is no object"),
+        (["image.x=1"], 2, "image is not an object"),
     ],
 )
 async def test_a_field_that_cannot_be_set_says_why(command_line, job, fields, code, words):

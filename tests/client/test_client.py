@@ -76,6 +76,12 @@ async def test_a_run_that_takes_longer_than_one_waits_names_its_job(crewed_clien
     assert (await crewed_client.jobs.stop(error.task, error.job))["status"] in ("pulling", "running", "stopped")
 
 
+async def test_a_job_that_runs_everywhere_is_not_made_by_a_run_which_waits_for_one_end(crewed_client):
+    with pytest.raises(ClientError, match="runs everywhere cannot be waited for; submit it instead"):
+        await crewed_client.run("task", image=IMAGE, everywhere="swarms")
+    assert [row async for row in crewed_client.jobs.list()] == []
+
+
 async def test_a_run_whose_server_goes_away_names_its_job(server):
     async with AsyncClient(server.base, patience=0.1) as client:
         running = asyncio.create_task(client.run("task", image=IMAGE))

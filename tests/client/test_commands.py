@@ -69,7 +69,7 @@ async def test_lists_say_how_often_a_job_is_to_succeed_and_who_is_told(server, c
     (row,) = [row for row in (await command_line(*command, "watched", "--json")).json if row["taskId"] == "watched"]
     assert (row["expectEvery"], row["receivers"]["fails"], row["receivers"]["succeeds"]) == (3_600, 2, 0)
     why = (await command_line("why", "watched")).text
-    assert "not late: it is to succeed every 1h: its last success ended at " in why
+    assert "not late: it must succeed every 1h: its last success ended at " in why
     assert "its lists for late have 1 receiver" in why
 
 
@@ -422,3 +422,43 @@ async def test_why_says_how_much_memory_there_was_where_it_ran_out(crewed, crewe
     await crewed.cleaned(job)
     why = await crewed_line("why", "big")
     assert why.lines[0].startswith("memory ran out: it had no limit of memory, and its node's ran out; it ended before it was measured")
+
+
+def named(done):
+    """The execution that a command says it has made."""
+    return re.search(r"execution (\S+);", done.text)[1]
+
+
+async def test_any_execution_is_run_again_with_the_details_it_had_or_with_another_image(server, command_line):
+    failed = await server.run_to_end("report", code=3)
+    assert (await command_line("set", "report", "image=ubuntu:later")).code == 0
+    again = await command_line("retry", "report", "--execution", failed["executionId"][-8:])
+    assert again.code == 0, again.err
+    await server.end(await server.run({"executionId": named(again)}))
+    other = await command_line("retry", "report", "--image", "ubuntu:24.04")
+    await server.end(await server.run({"executionId": named(other)}))
+    images = [row["image"] for row in (await command_line("ps", "-a", "--json")).json]
+    assert images == ["ubuntu:24.04", IMAGE, IMAGE]
+    refused = await command_line("retry", failed["executionUrl"], "--image", "Not an image")
+    assert refused.code != 0
+    assert "image" in refused.err
+
+
+async def test_a_backfill_is_previewed_begun_watched_and_stopped(server, command_line):
+    await server.enqueue("backup", cron="0 * * * *")
+    since = (datetime.now(UTC) - timedelta(hours=12)).isoformat()
+    preview = await command_line("backfill", "backup", "--from", since, "--dry-run")
+    assert re.search(r"12 due times would run; 0 have a success, 0 are under way", preview.text), preview.err
+    assert "… and 2 more" in preview.text
+    assert (await command_line("backfill", "backup")).code != 0
+    begun = (await command_line("backfill", "backup", "--from", since, "--limit", "3", "--json")).json
+    check("Backfill", begun)
+    assert (begun["total"], begun["left"], begun["limit"], begun["status"]) == (12, 12, 3, "running")
+    assert "a backfill runs 12 due times, 3 at once" in (await command_line("why", "backup")).text
+    stopped = await command_line("backfill", "backup", "--stop")
+    assert "backfill stopped (it was stopped): 12 due times: 12 left" in stopped.text
+    assert "backfill stopped" in (await command_line("backfill", "backup")).text
+    assert {"backfill.begun", "backfill.ended"} <= {row["kind"] for row in (await command_line("events", "--json")).json}
+    faults = await command_line("backfill", "backup", "--from", "yesterday", "--to", "tomorrow")
+    assert faults.code != 0
+    assert all(field in faults.err for field in ("from", "to"))

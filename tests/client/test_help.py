@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 import click
@@ -12,9 +13,9 @@ import pytest
 from fastlane.cli.main import COMMANDS, main
 from tests.support.waiting import until
 
-CLIENT = [name for name, entry in COMMANDS.items() if ".client." in entry.place and name not in ("hosts", "reload")]
+CLIENT = [name for name, entry in COMMANDS.items() if ".client." in entry.place and name not in ("hosts", "reload", "receipt")]
 """Commands whose examples are run here. ``test_hosts.py`` has a server on which hosts may be registered, ``test_commands.py`` one whose
-pools can be read again."""
+pools can be read again, ``test_receipts.py`` one with a key."""
 ON_EXISTING = {
     "backup": {"cron": "0 3 * * *"},
     "report": {},
@@ -22,6 +23,7 @@ ON_EXISTING = {
     "shop": {"name": "migrate", "manual": True, "parameters": {"VERSION": {"default": "v1"}, "SIZE": {"default": "small"}}},
 }
 """The jobs that examples name, and fields of each."""
+HOLIDAYS = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20271225\nEND:VEVENT\nEND:VCALENDAR\n"
 
 
 def commands(command: click.Command, words: tuple[str, ...]):
@@ -76,7 +78,8 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
     """In a folder with the files that examples name. A browser is not opened."""
     for task, fields in ON_EXISTING.items():
         if task in line:
-            reply = await crewed.enqueue(task, command=["out", "x\n", "exit", "1"], **fields)
+            written = "ERROR: timed out, no space left, a.b[0]\n"
+            reply = await crewed.enqueue(task, command=["out", written, "exit", "1"], **fields)
             if fields:
                 await crewed.post(f"{reply['jobUrl']}run")
             await until(lambda: ended_jobs(crewed), "the job to end")
@@ -86,6 +89,9 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
     (crewed_line.folder / "jobs.yaml").write_text("set: data\njobs: {nightly: {image: ubuntu, cron: '@daily'}}\n")
     (crewed_line.folder / "compose.yaml").write_text("services: {}\nx-jobs: {seed: {image: ubuntu, triggers: {manual: true}}}\n")
     (crewed_line.folder / "config.ini").write_text('[job-run "nightly"]\nschedule = @daily\nimage = ubuntu\n')
+    (crewed_line.folder / "holidays.ics").write_text(HOLIDAYS)
+    if line.startswith("fastlane calendars"):
+        assert (await crewed.put("/calendars/holidays", {"dates": ["2027-01-01"]})).status == 200
     line = (
         line.replace("crontab -l", "echo '@daily report'")
         .replace("/etc/crontab", "/dev/null")
@@ -97,7 +103,14 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
         line = line.replace("3f2c", await until(lambda: a_worker(crewed), "a worker"))
     if "--tick" in line:
         (tick,) = (await crewed.get(f"{reply['jobUrl']}ticks")).json["items"]
-        line = line.replace("2026-11-30T03:00", tick["due"][:16])
+        line = re.sub(r"--tick \S+", f"--tick {tick['due'][:16]}", line)
+    if "--execution" in line:
+        (execution,) = await ended_jobs(crewed)
+        line = re.sub(r"--execution \S+", f"--execution {execution['executionId']}", line)
+    if line.startswith("fastlane backfill") and "--from" not in line:
+        now = datetime.now(UTC)
+        last_days = {"from": (now - timedelta(days=3)).isoformat(), "to": now.isoformat()}
+        assert (await crewed.post(f"{reply['jobUrl']}backfill", last_days)).status == 200
     crewed_line.environment |= {"TOKEN": "fl_x", "BROWSER": "true", "EDITOR": "true"}
     plain = not re.search(r"[|>]|^[A-Z_]+=", line)
     done = await (crewed_line(*shlex.split(line)[1:]) if plain else crewed_line.shell(line))
@@ -122,7 +135,7 @@ def test_help_and_the_client_commands_import_nothing_of_the_server():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     helped, listed = (set(line.split()[1:]) for line in done.stdout.splitlines())
     ours = {name for name in listed if name.startswith("fastlane.")}
-    assert {name.split(".")[1] for name in ours} == {"cli", "client"}
+    assert {name.split(".")[1] for name in ours} == {"_version", "cli", "client"}
     assert "fastlane.client" not in helped
     assert not {"httpx", "rich", "yaml", "asyncio", "tornado", "marshmallow", "docker"} & helped
     assert not {"tornado", "marshmallow", "docker", "redis", "sqlite3", "structlog"} & listed

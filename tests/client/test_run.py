@@ -87,6 +87,14 @@ async def test_options_become_fields_of_the_job(server, command_line):
     }  # fmt: skip
 
 
+async def test_a_unique_job_is_refused_by_the_name_of_the_one_that_waits(command_line):
+    words = ("run", "-d", "-t", "report", "--unique", "--concurrency", "1", "--concurrency-key", "db", IMAGE)
+    first, second = await command_line(*words), await command_line(*words)
+    assert first.code == 0, first.err
+    assert second.code != 0
+    assert first.text.strip().partition("/")[2] in second.err
+
+
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [

@@ -22,6 +22,11 @@ class Row:
     stop_given: bool = False
     ended: bool = False
     pending: Entry | None = None
+    in_line: bool = False
+
+    @property
+    def task(self) -> str:
+        return self.entry.task or self.entry.group
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -35,6 +40,7 @@ class Model:
         self.rows: dict[str, Row] = {}
         self.arrivals = 0
         self.turn = 0
+        self.served: dict[str, dict[str, float]] = {}
         self._touched: set[tuple[str, str]] = set()
 
     def put(self, entries: Sequence[Entry], now: int) -> int:
@@ -60,6 +66,7 @@ class Model:
         first = self.turn % max(1, len(limits))
         names = [*limits][first:] + [*limits][:first]
         served = [name for name in names if name in {lane.name for lane in lanes}]
+        fair = {lane.name for lane in lanes if lane.fair}
         given: list[Lease] = []
         for row in self._in("leased"):
             row.when = min(row.when, now + 2 * lease)
@@ -70,6 +77,11 @@ class Model:
         for row in self._in("timed"):
             if row.entry.lane in served and row.when <= now:
                 row.place, row.when = "ready", row.when - row.entry.priority * MINUTE
+        for name in served:
+            if name not in fair and any(row.in_line for row in self._in("ready", name)):
+                self.served.pop(name, None)
+            for row in self._in("ready", name):
+                row.in_line = name in fair
         while len(given) < count and any([self._serve(name, limits[name], count, given, owner, now + lease, now) for name in served]):
             pass
         self._end_late(names, count - len(given), given, owner, now + lease, now)
@@ -176,6 +188,10 @@ class Model:
             if row.slot:
                 found.add(("slot", row.entry.lane, id))
                 found |= {("member", row.entry.group, id)} if row.entry.group else set()
+            if row.in_line:
+                found |= {("in line", row.entry.lane, id), ("line", row.entry.lane, row.task, row.when, id)}
+        for lane in {row.entry.lane for row in self.rows.values()}:
+            found |= {("waits since", lane, task, since) for task, since in self._since(lane).items()}
         return found
 
     def leased(self) -> list[Row]:
@@ -201,6 +217,22 @@ class Model:
         rows.sort(key=lambda row: row.entry.id if place == "leased" else f"{row.arrival:012}")
         return sorted(rows, key=lambda row: row.when)
 
+    def _best(self, lane: str) -> Row | None:
+        waiting = self._since(lane)
+        if waiting:
+            turn = min(waiting, key=lambda task: (waiting[task], task))
+            return next(row for row in self._in("ready", lane) if row.in_line and row.task == turn)
+        return next(iter(self._in("ready", lane)), None)
+
+    def _since(self, lane: str) -> dict[str, float]:
+        """From when on the first entry in line of each task waits, less its priority."""
+        found: dict[str, float] = {}
+        for row in self._in("ready", lane):
+            if row.in_line and row.task not in found:
+                ahead, turn = row.entry.priority * MINUTE, self.served.get(lane, {}).get(row.task, 0)
+                found[row.task] = max(row.when + ahead, turn) - ahead
+        return found
+
     def _slots(self, lane: str) -> int:
         return sum(row.slot and row.entry.lane == lane for row in self.rows.values())
 
@@ -216,7 +248,7 @@ class Model:
     def _displace(self, row: Row) -> None:
         if row.place != "timed":
             self._touched.add((row.entry.group, row.entry.lane))
-        row.place = ""
+        row.place, row.in_line = "", False
 
     def _unlease(self, row: Row) -> None:
         if row.slot:
@@ -241,7 +273,7 @@ class Model:
         self._touched = set()
 
     def _lend(self, row: Row, owner: str, deadline: int, *, resume: bool = False, slot: bool = False, ended: bool = False) -> Lease:
-        row.place, row.when, row.owner, row.stop_given = "leased", deadline, owner, row.stop
+        row.place, row.when, row.owner, row.stop_given, row.in_line = "leased", deadline, owner, row.stop, False
         if not resume:
             row.slot, row.ended = slot, ended
         entry = row.entry
@@ -264,11 +296,14 @@ class Model:
         """Leases the best of the lane that may go, putting those before it aside; whether there was one."""
         if len(given) >= count or (limit is not None and self._slots(lane) >= limit):
             return False
-        for row in self._in("ready", lane):
+        while row := self._best(lane):
             late = row.entry.expires is not None and row.entry.expires <= now
             if limit is not None and not late and 0 < row.entry.concurrency <= self._holding(row.entry.group) and row.entry.group:
-                row.place = "blocked"
+                row.place, row.in_line = "blocked", False
                 continue
+            if row.in_line and not late:
+                turns = self.served.setdefault(lane, {})
+                turns[row.task] = max(now, max(turns.values(), default=0)) + 1 / 1024
             self._touched.add((row.entry.group, lane))
             given.append(self._lend(row, owner, deadline, slot=limit is not None and not late, ended=late))
             return True

@@ -21,6 +21,7 @@ PREFIX = "{fl:model:v1}:"
 IDS = tuple("abcdefgh")
 LANES = ("main", "other", TICKS)
 OWNERS = ("me", "you")
+IN_LINE = 2**51
 SLOTLESS = [Lane(TICKS, None)]
 
 
@@ -48,6 +49,7 @@ entries = some.builds(
     some.sampled_from(("g", "g", "g", "g", "h", "")),
     some.sampled_from((1, 1, 1, 2, 2, 0)),
     some.sampled_from((None, None, None, None, 1, 2, 8)).map(lambda by: by and NOW + by),
+    some.sampled_from(("", "", "", "t", "g")),
 )
 
 
@@ -55,8 +57,12 @@ def step(verb: str, **values) -> some.SearchStrategy[Step]:
     return some.builds(Step, some.just(verb), some.fixed_dictionaries(values), some.sampled_from((0, 0, 0, 0, 1, 3, -1)))
 
 
-def lanes(*limits: int) -> list[Lane]:
-    return [Lane(name, limit) for name, limit in zip(LANES[:2], limits, strict=False)] + [Lane(TICKS, None)]
+def lanes(*limits: int, fair: bool = False) -> list[Lane]:
+    return [Lane(name, limit, fair) for name, limit in zip(LANES[:2], limits, strict=False)] + [Lane(TICKS, None)]
+
+
+def lanes_of(limits: tuple[int, ...], fair: bool) -> list[Lane]:
+    return lanes(*limits, fair=fair) if limits else []
 
 
 ids = some.sampled_from(IDS)
@@ -65,7 +71,11 @@ owners = some.sampled_from(OWNERS)
 claims = step(
     "claim",
     owner=owners,
-    lanes=some.sampled_from((lanes(4, 4), lanes(4, 4), lanes(4, 2), lanes(1, 2), lanes(4), lanes(2), [])),
+    lanes=some.builds(
+        lanes_of,
+        some.sampled_from(((4, 4), (4, 4), (4, 2), (1, 2), (4,), (2,), ())),
+        some.sampled_from((False, True)),
+    ),
     count=some.sampled_from((1, 2, 3, 6, 6, 0)),
     watch=some.sampled_from(((), (), ("other",), ("main", "other"), (TICKS,))),
     ahead=some.sampled_from((0, 0, 1, 4)),
@@ -156,20 +166,32 @@ def contents(client) -> tuple[set[tuple[object, ...]], list[tuple[str, str, int,
             for name in ("timed", "waiting", "expiries", "ready"):
                 calls.zrange(f"{PREFIX}{name}:{lane}", 0, -1, withscores=True)
             calls.smembers(f"{PREFIX}slots:{lane}")
+            calls.zrange(f"{PREFIX}line:{lane}", 0, -1)
+            calls.zrange(f"{PREFIX}tasks:{lane}", 0, -1, withscores=True)
         calls.zrange(f"{PREFIX}leases", 0, -1, withscores=True)
         calls.zrange(f"{PREFIX}groups", 0, -1)
         calls.zrange(f"{PREFIX}blocked", 0, -1)
         calls.hkeys(f"{PREFIX}entries")
         *by_lane, leases, groups, blocked, ids = calls.execute()
     for number, lane in enumerate(LANES):
-        timed, waiting, expiries, ready, slots = by_lane[5 * number : 5 * number + 5]
+        timed, waiting, expiries, ready, slots, line, tasks = by_lane[7 * number : 7 * number + 7]
         for place, members in (("timed", timed), ("blocked", waiting), ("expires", expiries)):
             found |= {(place, lane, id, int(score)) for id, score in members}
-        found |= {("ready", lane, member[13:], int(score)) for member, score in ready}
+        found |= {("ready", lane, member[13:], int(score) % IN_LINE) for member, score in ready}
         found |= {("slot", lane, id) for id in slots}
+        found |= {("in line", lane, member[13:]) for member, score in ready if score >= IN_LINE}
+        found |= {("line", lane, *_in_line(member)) for member in line}
+        found |= {("waits since", lane, task, since) for task, since in tasks}
     found |= {("leased", "", id, int(deadline)) for id, deadline in leases}
     found |= {("member", *member.split("\0")) for member in groups}
     return found, [_blocked(member) for member in blocked], set(ids)
+
+
+def _in_line(member: str) -> tuple[str, int, str]:
+    task, rest = member.split("\0")
+    rank, arrival, id = rest.split(":")
+    assert (len(rank), len(arrival)) == (16, 12)
+    return task, int(rank) - 2**52, id
 
 
 def _blocked(member: str) -> tuple[str, str, int, str]:
@@ -222,7 +244,8 @@ async def play_on(queue: ClockedQueue, client, steps: list[Step]) -> None:
     assert await queue.counts(LANES) == model.counts(LANES)
     assert await audited(queue) is None
     await finish_everything(queue, model, now)
-    assert set(client.keys(f"{PREFIX}*")) <= {PREFIX + name for name in ("gen", "lanes", "arrivals")}
+    turns = {f"served:{lane}" for lane in LANES[:2]}
+    assert set(client.keys(f"{PREFIX}*")) <= {PREFIX + name for name in ("gen", "lanes", "arrivals", *turns)}
 
 
 @settings(

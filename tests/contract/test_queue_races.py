@@ -41,6 +41,26 @@ async def test_the_highest_revision_of_racing_puts_stays_and_stands_in_one_place
     assert lease.revision == 399
 
 
+async def test_what_comes_before_an_entry_only_becomes_less_while_others_claim(queues, queue):
+    things = [entry for task in "ab" for entry in make_entries(200, name=task, group=task)]
+    fair = Lane("main", 1_000, fair=True)
+    await queue.put(things)
+    while await queue.turns("main", "a-00199") is None:
+        assert (await queue.claim("1", "me", [fair], 1, lease=LEASE)).leases
+    seen: list[int] = []
+
+    async def act(number, one):
+        if number == 0:
+            while (found := await one.turns("main", "a-00199")) is not None:
+                seen.append(found.own)
+        else:
+            await claim_all(one, fair, owner=str(number))
+
+    await everyone(queues, act)
+    assert seen == sorted(seen, reverse=True)
+    assert (await queue.counts(["main"]))["main"] == LaneCounts(0, 0, 400)
+
+
 async def test_everything_is_worked_on_once_and_no_limit_is_exceeded(queues, queue):
     things = make_entries(400, "main") + make_entries(300, "other") + make_entries(300, TICKS)
     limits = {lane.name: lane.limit for lane in LANES}

@@ -6,6 +6,7 @@ import pytest
 
 from fastlane.errors import Changed, Repeated
 from fastlane.models.access import Requester
+from fastlane.models.failing import Failing
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.job import ANY, ExpectedVersions, Task
 from fastlane.models.paging import Wanted, Window
@@ -132,7 +133,11 @@ async def test_a_request_that_is_repeated_after_its_effect_is_told_so(store):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("check_at", 7_000), ("late_since", 7_000), ("next_tick", 7_000), ("revision", 2), ("sequence", 2)]
+    ("name", "value"),
+    [
+        *(("check_at", 7_000), ("late_since", 7_000), ("next_tick", 7_000), ("revision", 2), ("sequence", 2)),
+        *(("failing", Failing(ends=(-1, 2), paused_by=1)), ("unique_key", "key")),
+    ],
 )
 async def test_a_job_that_another_has_changed_meanwhile_is_not_written_over(store, name, value):
     job = new_job(at=5_000)

@@ -7,7 +7,8 @@ from uuid import uuid4
 from fastlane.models import transitions
 from fastlane.models.access import Requester
 from fastlane.models.event import Event, EventKind, Position, Source, Span, at
-from fastlane.models.job import Ending, Failure, FailureReason, Started
+from fastlane.models.job import Ending, Failure, Started
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from tests.contract.stored import created, types_in

@@ -11,8 +11,10 @@ import pytest
 from fastlane.errors import Invalid
 from fastlane.models import transitions
 from fastlane.models.host import Uncleaned
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, RunningContainer, Spec, Started, Usage
+from fastlane.models.job import Ending, Execution, Failure, RunningContainer, Spec, Started, Usage
+from fastlane.models.log_commands import Outputs
 from fastlane.models.paging import Wanted, WantedJobs, Window
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
@@ -331,6 +333,18 @@ async def test_what_a_container_used_is_stored_with_its_end_and_without_it_there
     assert (await store.execution(measured.id)).usage == used
     assert (await store.executions_of(small.job_id, 1))[0].usage == Usage(1, 0)
     assert (await store.execution(not_measured.id)).usage is None
+
+
+async def test_outputs_are_stored_with_the_end_in_their_order(store):
+    running = {"status": Status.RUNNING, "epoch": 1, "service_id": "s", "settled": False}
+    outputs = Outputs({"z": "a\tb\n…", "$a.b": "", "a": "::"}, ("big",))
+    rows = [await created(store, **running) for _ in range(3)]
+    ends = [Ending(Status.DONE, 9, 0, outputs=found) for found in (outputs, Outputs({}, ("big",)), None)]
+    after = [await store.change(transitions.end(row, end)) for row, end in zip(rows, ends, strict=True)]
+    assert [row.outputs for row in after] == [outputs, Outputs({}, ("big",)), None]
+    read = [(await store.execution(row.id)).outputs for row in rows]
+    assert read == [outputs, Outputs({}, ("big",)), None]
+    assert list(read[0].values) == list(outputs.values)
 
 
 async def test_what_waits_of_a_task_is_counted(store):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.job import Execution, FailedJob, Job, TaskSummary
+from fastlane.models.job import Execution, FailedJob, Job, Task, TaskSummary
 from fastlane.models.paging import WantedFailures, Window
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -104,13 +104,16 @@ async def test_a_task_in_short_has_the_statuses_of_its_jobs_the_next_run_and_the
     other, other_tick, other_run = new("other")
     await store.create(other, other_tick, other_run)
     claimed = await store.change(transitions.claim(other_run, host="h", pool="p", now=1))
-    found = await store.task_summaries(["t", "other", "none"], 5_000)
+    listed = (await store.list_tasks(Window(1, 10))).rows
+    assert {task.id: task.jobs_count for task in listed} == {"t": 6, "other": 1}
+    found = await store.task_summaries([*listed, Task("none", 1, 1, 0)], 5_000)
     statuses = dict(found["t"].by_status)
     assert statuses.pop("scheduled") + statuses.pop("expired", 0) == 4
     assert statuses == {"enqueued": 1, "idle": 1}
     assert (found["t"].late, found["t"].next_run, found["t"].latest) == (1, 7_000, execution)
     assert found["other"] == TaskSummary({"pulling": 1}, 0, None, claimed)
     assert found["none"] == TaskSummary()
+    assert await store.task_summaries(listed, 5_000) == {id: found[id] for id in ("t", "other")}
     assert await store.task_summaries([], 5_000) == {}
 
 
@@ -120,6 +123,6 @@ async def test_the_last_run_of_a_task_is_the_one_that_was_due_last(store: Store)
     _, first = first_of(job)
     for number, due in enumerate((1_000, 3_000, 2_000), 1):
         assert await store.insert(replace(first, id=f"run-{number}", sequence=number, scheduled_for=due))
-    latest = (await store.task_summaries(["t"], 5_000))["t"].latest
+    latest = (await store.task_summaries([Task("t", 1, 1, 1)], 5_000))["t"].latest
     assert latest is not None
     assert latest.id == "run-2"

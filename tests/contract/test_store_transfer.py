@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import FastlaneError, Repeated
-from fastlane.models import transitions
-from fastlane.models.delivery import Reply, deliveries_of, notices
+from fastlane.models import backfill as backfills, transitions
+from fastlane.models.access import Requester
+from fastlane.models.backfill import Backfill
+from fastlane.models.delivery import EndFacts, Reply, deliveries_of, notices
 from fastlane.models.event import Source
 from fastlane.models.host import HostRecord, record_id
 from fastlane.models.ids import DAY, IdempotencyRecord
@@ -198,7 +200,7 @@ async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_s
     await store.create(job, tick, execution)
     stopped = await store.change(transitions.cancel(execution, now=1_000))
     assert stopped is not None
-    (delivery,) = deliveries_of(stopped, (), will_retry=False, now=1_000)
+    (delivery,) = deliveries_of(stopped, (), EndFacts(), now=1_000)
     sent = delivery.taken(2_000, 1_001).tried(Reply(204), began=1_001, now=1_002)
     await store.insert_deliveries([delivery])
     assert await store.write_delivery(delivery.taken(2_000, 1_001))
@@ -223,6 +225,25 @@ async def test_all_pages_of_jobs_and_of_requests_are_exported(store: Store, monk
     lines = await exported(store)
     assert sorted(line.key for line in lines if isinstance(line, IdempotencyRecord)) == [f"key{number}" for number in range(5)]
     assert [sum(isinstance(line, kind) for line in lines) for kind in (JobLine, Tick, ExecutionLine)] == [5, 20, 20]
+
+
+async def test_backfills_go_along_but_not_those_of_deleted_jobs(store: Store, other: Store) -> None:
+    running, ended, anew = (new_job(now=number) for number in (1, 2, 3))
+    range_ = (5, 1_000, 4_000, 2, 3, (3_000, 4_000), 0, (2_000,))
+    one, last, old = (Backfill(job.id, job.task_id, job.incarnation, f"r-{job.id}", *range_) for job in (running, ended, anew))
+    one, last = replace(one, requested_by=Requester("anna", "::1")), backfills.ended(last, backfills.STOPPED, now=9)
+    for job in (running, ended, anew):
+        await store.create(job, None, None)
+    for record in (one, replace(last, version=1), replace(old, incarnation="another")):
+        assert await store.backfills.write(record)
+    lines = await exported(store)
+    places = {line.id: number for number, line in enumerate(lines) if isinstance(line, Backfill)}
+    assert set(places) == {running.id, ended.id}
+    summary = (await imported(other, lines)).summary
+    assert (summary.backfills, summary.first_backfills) == (1, [one])
+    found = await other.backfills.of_jobs([running.id, ended.id, anew.id])
+    assert found == {running.id: one, ended.id: replace(last, version=1)}
+    assert await other.backfills.running(9) == [one]
 
 
 async def test_the_lateness_of_a_job_goes_along_and_is_not_told_again(store: Store, other: Store) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from fastlane.errors import FastlaneError
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Ending, Execution, Job
+from fastlane.models.job import Ending, Execution, Job, Task
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import Wanted, WantedFailures, WantedJobs, Window
+from fastlane.models.run_target import Everywhere
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.tick import Outcome, next_execution
@@ -124,7 +125,14 @@ class History:
             more["bind"] = {"service_id": "s", "swarm_id": "w"}
         if name == "end":
             more["end"] = dict(Ending(self.chance.choice(sorted(FINAL)), self.now, 3).values())
-        change = ExecutionChange.of(name, replace(execution, epoch=self.chance.randrange(2)), **{**values, **more.get(name, {})})
+        if name == "plan":
+            more["plan"] = {"spec": replace(execution.spec, everywhere=Everywhere.SWARMS)}
+        if name == "stand-for":
+            more["stand-for"] = {"sequence": self.chance.randrange(1_000, 10**9)}
+        other = self.chance.randrange(2)
+        change = ExecutionChange.of(name, replace(execution, epoch=other), **{**values, **more.get(name, {})})
+        if other:  # no store has shown such a row
+            change = replace(change, seen=None)
         return lambda store: store.change(change)
 
     def discard(self) -> Call:
@@ -179,7 +187,7 @@ class History:
             "list_executions_of": lambda store: store.list_executions_of(job.id, window),
             "list_executions": lambda store: store.list_executions(wanted, window),
             "list_failures": lambda store: store.list_failures(WantedFailures(wanted.task_id, wanted.since, visible), window),
-            "task_summaries": lambda store: store.task_summaries(sorted({*TASKS, "none"}), now),
+            "task_summaries": lambda store: store.task_summaries([Task(id, 1, 1, 0) for id in sorted({*TASKS, "none"})], now),
             "execution": lambda store: store.execution(execution.id),
             "executions_of": lambda store: store.executions_of(job.id, 3, 1, statuses=statuses or None),
             "last_started": lambda store: store.last_started(job.id),

@@ -20,6 +20,7 @@ import orjson
 
 from fastlane.clock import SystemClock
 from fastlane.config.access import make_token
+from fastlane.models.event import EventKind, Source, Span, at
 from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule, ScheduleKind
@@ -48,21 +49,25 @@ IMAGE = "ubuntu:latest"
 POOL = "default"
 SCRIPT = """trap 'echo stopped; exit 5' TERM
 echo start >> /witness/starts
+echo ::set-output first=1
 seq 1 300
 : > /witness/ready
 until [ -e /witness/go ]; do sleep 0.05; done
-echo warned >&2
+echo ::error::warned >&2
 seq 301 600
+echo ::set-output second=2
 exit ${CODE:-3}"""
 COMMAND = ("sh", "-c", SCRIPT)
 """Tells the witness, writes half of its log, waits for the word to go on, writes the rest, and ends with ``CODE``, or 3; with 5 when it is
 stopped."""
 
-QUICK = ProcessOptions(renew=0.5, gone_after=3.0, recheck=1.0, breaker_reset=2.0, record_within=3.0, builder_lost_after_ms=3000)
+QUICK = ProcessOptions(
+    renew=0.5, gone_after=3.0, recheck=1.0, breaker_reset=2.0, record_within=3.0, builder_lost_after_ms=3000, seal_lag_ms=500
+)
 """What takes minutes in production takes seconds here."""
 
-HALF = "".join(f"{number}\n" for number in range(1, 301)).encode()
-WHOLE = "".join(f"{number}\n" for number in range(1, 601)).encode()
+HALF = "".join(["::set-output first=1\n", *(f"{number}\n" for number in range(1, 301))]).encode()
+WHOLE = HALF + "".join([*(f"{number}\n" for number in range(301, 601)), "::set-output second=2\n"]).encode()
 
 
 @dataclass(frozen=True)
@@ -309,6 +314,11 @@ class Ground:
 
     async def _log(self, id: str, stream: int) -> bytes:
         return b"".join(piece.data for piece in (await self.store.read_log(id, 0, 1 << 30, stream)).pieces)
+
+    async def events(self, kind: EventKind) -> int:
+        """How often this has happened, by the records."""
+        found = await self.store.events(Source.RECORDED, Span(at(0), at(self.clock.now() + 1)), 1000)
+        return sum(event.kind is kind for event in found)
 
     @property
     def starts(self) -> int:

@@ -2,7 +2,7 @@
 
 import signal
 
-from fastlane.models.job import FailureReason
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from tests.crash.api_and_reconciler import Request
 from tests.crash.ground import Ground, Process

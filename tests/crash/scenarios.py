@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.models import transitions
-from fastlane.models.job import FailureReason
 from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.log_commands import Outputs
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.queue.port import TICKS, Entry, EntryKind
@@ -30,6 +31,8 @@ class Case:
     scenario: str
     made: "type[Scenario]"
     trips: tuple[Trip, ...]
+    repeated: bool = False
+    """Whether other cases play its scenario with the same left behind, and its seam elsewhere."""
 
     async def run(self, world: World) -> None:
         """Plays it, on ground of its own."""
@@ -47,8 +50,12 @@ async def ended(ground: Ground) -> None:
     row = await ground.row()
     found = row.status, row.exit_code, row.failure.reason if row.failure else None, ground.starts
     assert found == (Status.FAILED, 3, FailureReason.EXIT, 1), await ground.told()
-    assert (await ground.log(STDOUT), await ground.log(STDERR)) == (WHOLE, b"warned\n")
-    assert (row.stdout_bytes, row.stderr_bytes, row.truncated) == (len(WHOLE), 7, False)
+    warning = b"::error::warned\n"
+    assert (await ground.log(STDOUT), await ground.log(STDERR)) == (WHOLE, warning)
+    assert (row.stdout_bytes, row.stderr_bytes, row.truncated) == (len(WHOLE), len(warning), False)
+    assert row.outputs == Outputs({"first": "1", "second": "2"})
+    assert row.failure is not None
+    assert row.failure.message.endswith(": warned")
     tick = await tick_of(ground.store, row.job_id, row.tick_id)
     assert tick is not None
     assert tick.outcome is Outcome.STARTED
@@ -59,6 +66,7 @@ async def stopped(ground: Ground) -> None:
     row = await ground.row()
     assert (row.status, row.exit_code, ground.starts) == (Status.STOPPED, 5, 1), await ground.told()
     assert (await ground.log(STDOUT), await ground.log(STDERR)) == (HALF + b"stopped\n", b"")
+    assert row.outputs == Outputs({"first": "1"})
 
 
 async def never_started(ground: Ground) -> None:
@@ -165,14 +173,16 @@ def late_and_taken(passages: list[tuple[str, Any]]) -> list[str]:
             under_way[point] -= 1
         elif point != word and point in begun:
             begun.remove(point)
-            if answer is not False and word in OWNERS:
+            if answer not in REFUSALS and word in OWNERS:
                 taken.append(word)
     return taken
 
 
-OWNED = ("claim", "take-over", "re-place", "bind", "give-up", "run", "end", "advance", "settle", "discard")
+OWNED = ("claim", "take-over", "re-place", "bind", "give-up", "run", "end", "advance", "settle", "discard", "write")
 OWNERS = {f"after store.{name}" for name in OWNED}
 """What only the first to do it may do: each answers what became of it."""
+REFUSALS = (False, "Repeated", "Conflict")
+"""The answers that say that nothing was written, and the errors that do."""
 
 
 class Later(Scenario):

@@ -57,7 +57,7 @@ ENGINE = {
 CUT = (Lost("engine", "logs", 1, 400), Lost("engine", "logs", 2, 400), Lost("engine", "logs", 2, 4000))
 """Answers that are cut in their middle."""
 
-NOBODYS = {"counts", "oldest", "reports", "pause", "lane_of"}
+NOBODYS = {"counts", "oldest", "reports", "pause", "lane_of", "turns"}
 """Scripts by which nothing is decided about a job: the status page's and the metrics', what explains a wait, and a pool's pause
 (tests/behaviour/pools/test_pool_pauses.py)."""
 

@@ -12,6 +12,7 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -77,8 +78,14 @@ def place_at(file: str, source: bytes, offset: int) -> str:
     if not file.endswith(".py"):
         return ""
     line = source[:offset].count(b"\n") + 1
-    within = [name for name, node in functions(ast.parse(source)) if node.lineno <= line <= (node.end_lineno or 0)]
+    within = [name for name, first, last in _spans(source) if first <= line <= last]
     return within[-1] if within else ""
+
+
+@lru_cache(maxsize=256)
+def _spans(source: bytes) -> list[tuple[str, int, int]]:
+    """The functions of a file, each with its first and last line."""
+    return [(name, node.lineno, node.end_lineno or 0) for name, node in functions(ast.parse(source))]
 
 
 def functions(tree: ast.AST, outer: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -44,8 +44,10 @@ BY_FOLDER = {
 UNSEEN = {
     "fastlane/cli/client/": ("tests/client/test_commands.py", "tests/client/test_contexts.py", "tests/client/test_apply.py"),
     "fastlane/cli/": ("tests/unit/cli", "tests/behaviour/transfer/test_commands.py"),
+    "fastlane/process.py": ("tests/behaviour/workers/test_processes.py",),
+    "fastlane/web/streaming/": ("tests/behaviour/logs",),
 }
-"""Tests of what runs in a process of its own, where nobody sees what they call."""
+"""Tests of what runs in a process of its own, where nobody sees what they call, and of what another folder's tests show."""
 PAGES = {
     "console/form/": "console_form",
     "console/(actions|perform|taskactions|runform)": "console_actions",

@@ -21,9 +21,15 @@ UNSAID = (
     ("tail", "cannot be used together with from"),  # of the query one name excludes another
     ("since", "cannot be used together with from"),
     ("*", "cannot be used together with follow"),
+    ("until", "cannot be used together with days"),
+    ("until", "is not after from"),  # two names of a query
+    ("from", "days ahead; choose an earlier moment"),  # depends on the time it is now
+    ("forecast", "needs dryRun=1"),
     ("from", "needs follow=1"),
     ("ping", "needs follow=1"),
     ("stream", "needs follow=1"),
+    ("pattern", ""),  # a language of its own
+    ("job", "needs task"),  # of the query one name needs another
     ("encoding", "needs the header Accept"),
     ("", "has a NUL character"),  # in any text of a body, however deep
     ("service", "cannot be used together with image"),  # of a PATCH
@@ -33,7 +39,21 @@ UNSAID = (
     ("cron.*", "is not a schedule"),  # likewise
     ("cron.*", "cannot be the"),
     ("cron.*", "never runs"),
+    ("after", "and there is no such job"),  # which jobs there are
+    ("after", "twice"),  # a name and an id of one job
+    ("after", "leave out one of the links"),  # a circle
+    ("after", "has an empty text"),  # only blanks
+    ("cron", "is not an interval"),
+    ("cron.*", "is not an interval"),
     ("cron.*", "is there twice"),
+    ("skipDates.*", "has no such day"),  # of that month
+    ("skipDates.*", "runs backwards"),
+    ("skipDates.*", "is not the name of a calendar"),  # which calendars there are
+    ("dates.*", "has no such day"),
+    ("dates.*", "runs backwards"),
+    ("dates.*", "some that cannot be printed"),
+    ("dates", "needs either dates or icalendar"),
+    ("icalendar", ""),  # a language of its own
     ("cron.*", "is not a time zone"),
     ("cron.*", "is an offset"),
     ("timezone", "is not a time zone"),  # a name out of a list that changes
@@ -43,13 +63,29 @@ UNSAID = (
     ("expiration", "so it would never run"),  # depends on the time it is now
     ("expiresIn", "so it would never run"),
     ("*", "is for a job with a cron"),  # a PATCH: what the job has
+    ("*", "is for a job that follows others"),
     ("retryDelay", "and the job has no retries"),  # likewise
+    ("retryOn", "and the job has no retries"),
+    ("pauseAfter", "is for a job with a cron"),
+    ("notifyAfter", "is for a job with a cron"),
+    ("doneBy", "is for a job with a cron"),
+    ("doneBy", "cannot be used together with expectEvery"),
+    ("onOom*", "and the job has no retries"),
+    ("onOom", "raises resources.memory"),
+    ("onOom", 'does not have "oom"'),
+    ("onOom.max", "is not more than resources.memory"),
+    ("concurrencyKey", "and the job has none"),  # likewise
+    ("unique", "is for a job that is enqueued or scheduled"),  # by the job's start
     ("parameters.*", "is not a parameter of this job"),  # what the job declares
     ("parameters.*", "this job's run needs it"),
     ("parameters.*", "is not one of its choices"),
     ("parameters.*", "does not match"),
     ("parameters.*", "give it a default"),  # by the job's start
     ("parameters.*", "is in envs as well"),
+    ("to", "due times after from"),  # of a backfill: of how many its job has, and of the time it is now
+    ("to", "is in the future"),
+    ("from", "is not before to"),  # two fields
+    ("from", "is older than the history that is kept"),  # depends on what is stored
     ("parameters.*.choices", "cannot be used together with secret"),
     ("parameters.*.pattern", "for alternatives there is choices"),  # a language of its own
     ("parameters.*.pattern", "in a way that cannot be"),

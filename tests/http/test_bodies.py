@@ -85,7 +85,7 @@ async def test_a_byte_order_mark_is_let_by(server):
 
 async def test_null_is_the_same_as_absent(server):
     names = ["name", "labels", "command", "envs", "startIn", "startAt", "cron", "timezone", "overlap", "catchUp", "metadata", "retries"]
-    names += ["retryDelay"]
+    names += ["retryDelay", "retryOn", "onOom"]
     names += ["timeout", "expiration", "expiresIn", "priority", "concurrency", "resources", "container", "additionalDNSEntries"]
     reply = await server.enqueue(**dict.fromkeys(names))
     assert reply["executionId"]
@@ -95,7 +95,7 @@ async def test_null_is_the_same_as_absent(server):
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("retry", "retries"),
+        ("retires", "retries"),
         ("crontab", "cron"),
         ("timeZone", "timezone"),
         ("catchup", "catchUp"),

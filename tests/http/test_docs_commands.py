@@ -52,6 +52,7 @@ ELSEWHERE = {
     "tests/integration/test_pin_script.py": ("scripts/pin",),
     "tests/integration/test_swarms_script.py": ("scripts/swarms",),
     "tests/behaviour/retention/test_commands.py": ("fastlane compact",),
+    "tests/client/test_receipts.py": ("fastlane receipt backup", "fastlane verify backup"),
     "scripts/testing.sh": (".venv-test/bin/python", "FASTLANE_TEST_ENGINE=", "scripts/test-engine start", "scripts/test-engine stop"),
     "tests/unit/test_docs.py": (".venv-test/bin/python -m tests.support.generated",),
 }  # fmt: skip
@@ -82,6 +83,7 @@ async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
         yield server
 
 
+HOLIDAYS = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20271225\nRRULE:FREQ=YEARLY\nEND:VEVENT\nEND:VCALENDAR\n"
 FILE_NAME = re.compile(r"# ([\w-]+\.(?:ya?ml|ini))\n")
 """The first line of a block of YAML that says how its file is called; another one is jobs.yaml."""
 
@@ -94,6 +96,7 @@ class Terminal:
         self.folder = folder
         (folder / "bin").mkdir()
         (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "holidays.ics").write_text(HOLIDAYS)
         (folder / ".curlrc").write_text('silent\nshow-error\nfail-with-body\nnoproxy = "*"\n')
         program = folder / "bin/fastlane"
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fastlane "$@"\n')
@@ -159,6 +162,13 @@ async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarde
             typed = command.replace("…", f"-q --shared {shlex.quote(str(ROOT))} fastlane")
         elif "curl" in command:
             typed = await ready(command, plain, guarded)
+        elif command.startswith(("fastlane grep ", "fastlane logs import ")):
+            found = {"image": "ubuntu", "command": ["out", "ERROR: timed out, no space left, a.b[0]\n"]}
+            assert (await plain.post("/tasks/import?wait=60", found)).status == 200
+            typed = command
+        elif command.startswith("fastlane stats "):
+            assert (await plain.post("/tasks/backup?wait=60", {"image": "ubuntu", "command": ["out", "one\n"]})).status == 200
+            typed = command
         elif command.startswith(WORKER):
             typed = f"if false; then\n{command}\nfi"  # the test below starts it
         elif command.startswith(("fastlane prune", "fastlane export -o")):

@@ -1,4 +1,4 @@
-"""What ``/why`` says of a job that is to succeed regularly, and is not late."""
+"""What ``/why`` says of a job that must succeed regularly, and is not late."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +16,7 @@ def milliseconds(text):
 
 async def test_a_job_that_expires_before_it_is_late_will_not_be(server):
     now = server.clock.now()
-    soon = await server.enqueue(cron="0 3 * * *", expectEvery="2d", expiration=(now + 20 * HOUR) / 1_000)
+    soon = await server.enqueue(cron="0 3 * * *", expectEvery="2d", expiration=(now + 30 * HOUR) / 1_000)  # after its first run
     found = await expected(server, soon)
     assert found["lateAt"] is None
     assert "it will not be late, since it is paused, over, or expires before that" in found["message"]

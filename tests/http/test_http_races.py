@@ -167,7 +167,7 @@ async def idle(server: Fastlane) -> bool:
 
 @pytest.fixture
 async def server(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
-    async with Fastlane(tmp_path, shared_redis.url, workers=2, ws_start_wait=0.1, queue_deadline=PATIENCE) as one:
+    async with Fastlane(tmp_path, shared_redis.url, workers=2, ws_start_wait=0.1) as one:
         await check_answers(one)
         yield one
 

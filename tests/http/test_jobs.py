@@ -109,6 +109,8 @@ async def test_an_execution_in_full(server):
         "containerId": "container",
         "logInfo": {"stdoutBytes": 3, "stderrBytes": 2, "truncated": False},
         "usage": None,
+        "outputs": {},
+        "memoryLimitBytes": None,
         "stopRequestedAt": None,
         "requestedBy": {"user": None, "address": "127.0.0.1"},
         "metadata": {"docker_host": "10.0.0.7", "docker_port": 2375, "container_id": "container"},

@@ -11,6 +11,7 @@ import pytest
 from fastlane.clock import iso
 from fastlane.errors import ReadTooLong
 from fastlane.models import transitions
+from fastlane.models.notify import NotificationTrigger
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from fastlane.redaction import Redaction
@@ -234,13 +235,13 @@ async def test_a_page_whose_latest_executions_are_too_large_is_made_smaller_or_r
 
 
 async def test_executions_are_listed_in_full_with_the_latest_due_first(server):
-    """With how often the job is to succeed, and how many receivers each kind of message has: a list has these beside what one has."""
+    """With how often the job must succeed, and how many receivers each kind of message has: a list has these beside what one has."""
     first, second = await server.run_to_end("task", (1, b"out"), code=3), await server.enqueue("other")
     page = (await server.get("/executions")).json
     assert [row["executionId"] for row in page["items"]] == [second["executionId"], first["executionId"]]
     shown = (await server.get(first["executionUrl"])).json["execution"]
     del shown["log"], shown["error"]
-    shown |= {"expectEvery": None, "receivers": dict.fromkeys(("succeeds", "fails", "finishes", "late", "recovered"), 0)}
+    shown |= {"expectEvery": None, "receivers": dict.fromkeys(NotificationTrigger, 0)}
     assert page["items"][1] == shown
     assert (await server.get(first["jobUrl"] + "executions")).json["items"] == [shown]
     since = iso((await server.execution(second)).scheduled_for)

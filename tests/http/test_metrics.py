@@ -114,6 +114,7 @@ async def test_it_counts_what_is_asked_accepted_and_run(server: Fastlane) -> Non
     assert found.value("fastlane_http_request_seconds_count", route="/tasks/{task_id}") == 3
     assert found.value("fastlane_workers") == 1
     assert found.value("fastlane_store_up") == found.value("fastlane_queue_up") == 1
+    assert found.value("fastlane_store_migrating") == 0
     assert found.value("fastlane_pool_slots", pool="fast") == server.pools[0].max_running
     assert found.value("fastlane_host_usable", pool="fast", host=HOST) == 1
     assert found.value("fastlane_host_circuit", pool="fast", host=HOST, state="closed") == 1

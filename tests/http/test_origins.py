@@ -3,7 +3,8 @@
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Failure, FailureReason
+from fastlane.models.job import Ending, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.web.routes.logs import LOG_HEADERS
 from tests.support.credentials import basic, user

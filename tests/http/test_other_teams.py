@@ -13,6 +13,7 @@ from fastlane.executors.port import ServiceTemplate
 from fastlane.models.job import Execution, ServiceVersion
 from fastlane.models.job_source import declared_id
 from fastlane.models.pool import Pool
+from fastlane.services.calendars import MOST_SHOWN
 from fastlane.services.results import Enqueued
 from tests.behaviour.labels.test_label_jobs import SWARM, Swarm
 from tests.support.credentials import bearer, token
@@ -24,7 +25,7 @@ SHOP = Pool("shop", "shop", (HOST,), services=("shop_*",))
 BANK = Pool("bank", "bank", (HOST,), services=("bank_*",))
 WEB = {"service": "shop_web", "manual": True}
 VAULT = {"service": "bank_vault", "manual": True}
-OURS, THEIRS = "fl_ann", "fl_bob"
+OURS, THEIRS, ROOT = "fl_ann", "fl_bob", "fl_root"
 MADE_UP = "01a2137a-ea28-776d-a93f-727c6cfea531"
 NAMES = [
     *(
@@ -48,7 +49,7 @@ class Teams(Fastlane):
     """A server with a worker on an engine that has a service of each team, and what was parked there."""
 
     def __init__(self, folder: Path, redis: RealRedis) -> None:
-        tokens = (token("ann", OURS, "run", "shop"), token("bob", THEIRS, "run", "bank"))
+        tokens = (token("ann", OURS, "run", "shop"), token("bob", THEIRS, "run", "bank"), token("root", ROOT, "admin"))
         super().__init__(folder, redis.url, pools=(SHOP, BANK), workers=1, tokens=tokens)
         names = ("shop_web", "bank_vault")
         deployed = {name: ServiceTemplate(ServiceVersion(f"id-of-{name}", 7), f"{name}:1", {}) for name in names}
@@ -61,6 +62,11 @@ class Teams(Fastlane):
         """The tasks of the other team's containers that were made for us."""
         orders = [call.arguments[1] for call in self._parks]
         return [one.task_id for one in orders if one.like is not None and "vault" in one.like.image and not one.task_id.startswith("bank")]
+
+    @property
+    def parked(self) -> list[Call]:
+        """The parks of all containers."""
+        return self._parks
 
     async def tries(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """A request of the user of our team."""
@@ -221,3 +227,55 @@ async def test_a_job_of_labels_cannot_be_turned_to_it(teams: Teams) -> None:
     for method in ("PUT", "PATCH"):
         assert (await teams.tries(method, url, VAULT)).status in (403, 409)
     assert await teams.service_of(url) == "shop_web"
+
+
+async def test_a_job_after_one_of_theirs_tells_us_nothing_that_they_did_not_give(teams: Teams) -> None:
+    """No name, id or guess of ours reaches their job. Where an administrator has linked ours to it, we learn that it ended, and its outputs
+    without their secrets; and nothing that we do with ours holds theirs up, or shows them ours."""
+    said = "::set-output rows=7\n::set-output copy=hunter2hunter2\n"
+    body = {"image": "ubuntu", "name": "ledger", "manual": True, "command": ["out", said], "envs": {"PASSWORD": "hunter2hunter2"}}
+    vault = (await teams.theirs("POST", "/tasks/bank", body)).json
+    inner = (await teams.theirs("POST", "/tasks/bank", {"image": "ubuntu", "name": "sums", "after": "ledger"})).json
+    ids = (vault["jobId"], inner["jobId"])
+    for after in (*ids, "ledger", "bank/ledger", *(f"bank/{id}" for id in ids), *(f"shop/{id}" for id in ids), "bank/nothing", MADE_UP):
+        tries = [("POST", "/tasks/shop"), ("POST", "/tasks/shop?dryRun=1"), *(("PUT", f"/tasks/shop/jobs/{id}?dryRun=1") for id in ids)]
+        for method, path in tries:
+            answer = await teams.tries(method, path, {"image": "ubuntu", "after": after})
+            assert (answer.status, "there is no such job" in answer.json["detail"]) == (400, True), (method, path, after, answer.body)
+    linked = {"image": "ubuntu", "name": "report", "after": "bank/ledger", "command": ["exit", "3"]}
+    ours = (await teams.ask("POST", "/tasks/shop", json=linked, headers=bearer(ROOT))).json
+    url = ours["jobUrl"]
+    (theirs,) = (await teams.tries("GET", url + "chain")).json["follows"]
+    assert (theirs["taskId"], theirs["name"], theirs["status"], theirs["gone"]) == (None, None, None, False)
+    ran = (await teams.theirs("POST", f"{vault['jobUrl']}run")).json
+    done = await teams.ends(ran, "done")
+    (tick,) = await teams.ledger(Enqueued("shop", ours["jobId"], None, None), "started")
+    made = await teams.reaches(Enqueued("shop", ours["jobId"], None, tick.execution_id), "failed")
+    (order,) = [call.arguments[1] for call in teams.parked if call.arguments[1].execution_id == made.id]
+    outputs = {name: text for name, text in order.upstream.items() if name.startswith("FASTLANE_OUTPUT_")}
+    assert (outputs["FASTLANE_OUTPUT_ROWS"], "hunter2" in str(outputs)) == ("7", False)
+    (wait,) = (await teams.tries("GET", url + "why")).json["waitingFor"]
+    assert wait["message"] == f"it waits for the next success of the job {vault['jobId']} of a task that you may not see"
+    ways = [url + path for path in ("", "why", "chain", "ticks", f"executions/{made.id}", "executions")]
+    for path in (*ways, "/events", "/jobs", "/executions", "/failures", "/status", "/tasks"):
+        answer = (await teams.tries("GET", path)).body
+        assert [word for word in (b"ledger", b"hunter2", b"sums", vault["jobUrl"].encode()) if word in answer] == [], path
+    for path in ("", "/log", "/why", "/following"):
+        assert (await teams.tries("GET", f"{vault['jobUrl']}executions/{done.id}{path}")).status in (403, 404), path
+    for path in ("chain", f"executions/{done.id}/following", "why", ""):
+        answer = await teams.theirs("GET", vault["jobUrl"] + path)
+        assert (answer.status, b"report" in answer.body, ours["jobId"].encode() in answer.body) == (200, False, False), path
+    gone = await teams.theirs("DELETE", f"{vault['jobUrl']}?stop=1")
+    assert (gone.status, ours["jobId"].encode() in gone.body) == (200, False), gone.body
+
+
+async def test_a_calendar_names_our_jobs_behind_many_of_theirs_and_none_of_theirs(teams: Teams) -> None:
+    as_root = bearer(ROOT)
+    assert (await teams.ask("PUT", "/calendars/holidays", json={"dates": ["2026-12-25"]}, headers=as_root)).status == 200
+    body = {"image": "ubuntu", "cron": "0 3 * * *", "skipDates": ["holidays"]}
+    theirs = [(await teams.theirs("POST", "/tasks/bank", body)).json["jobId"] for _ in range(MOST_SHOWN + 1)]
+    ours = (await teams.tries("POST", "/tasks/shop", body)).json["jobId"]
+    seen = (await teams.tries("GET", "/calendars/holidays")).json
+    assert ([job["jobId"] for job in seen["jobs"]], seen["usedBy"]) == ([ours], len(theirs) + 1)
+    refused = await teams.ask("DELETE", "/calendars/holidays", headers=as_root)
+    assert (refused.status, refused.json["detail"].count("bank/")) == (409, MOST_SHOWN)

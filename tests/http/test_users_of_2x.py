@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.notify import NotificationTrigger
 from tests.support.stores import ON_MONGO
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -29,7 +30,7 @@ async def test_the_fullest_body_is_taken_with_the_type_that_curl_sends(server):
     assert metadata["custom"] == {"username": "anna"}
     assert metadata["envs"] == {"SMTP_SERVER": "mail", "SMTP_PASSWORD": "********"}
     assert (metadata["retries"], metadata["timeout"]) == (4, 360)
-    assert set(metadata["notify"]) == set(metadata["webhooks"]) == {"succeeds", "fails", "finishes", "late", "recovered"}
+    assert set(metadata["notify"]) == set(metadata["webhooks"]) == set(NotificationTrigger)
     assert {"createdAt", "lastModifiedAt", "taskId", "scheduled", "executionCount", "executions"} <= set(job["job"])
 
 

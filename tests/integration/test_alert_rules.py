@@ -116,12 +116,13 @@ COMPARED = f"0+15x{steps(5) - 1} {then(300, 300).partition(' ')[2]}"
 """A moment that keeps up with the clock for five minutes, and then stands."""
 
 OUTAGES = [
-    Outage("FastlaneNoServer", 1, up(then(1, 0)), up(steady(1))),
-    Outage("FastlaneNoServer", 1, up(gone()), up(steady(1))),
-    Outage("FastlaneNoWorkerAnswers", 1, up(steady(1), then(1, 0)), up(steady(1))),
-    Outage("FastlaneNoWorkerAnswers", 1, up(steady(1), gone()), up(steady(1))),
+    Outage("FastlaneNoServer", 0.75, up(then(1, 0)), up(steady(1))),
+    Outage("FastlaneNoServer", 0.75, up(gone()), up(steady(1))),
+    Outage("FastlaneNoWorkerAnswers", 0.75, up(steady(1), then(1, 0)), up(steady(1))),
+    Outage("FastlaneNoWorkerAnswers", 0.75, up(steady(1), gone()), up(steady(1))),
     Outage("FastlaneProcessDown", 2.5, up(then(1, 0)), up(steady(1))),
-    Outage("FastlaneNotStarted", 0.5, ABOVE_TWO, {**ABOVE_TWO, f"fastlane_store_up{{{SECOND}}}": steady(1)}),
+    Outage("FastlaneNotStarted", 0.25, ABOVE_TWO, {**ABOVE_TWO, f"fastlane_store_up{{{SECOND}}}": steady(1)}),
+    Outage("FastlaneStoreMigrating", 0.25, *one("fastlane_store_migrating", then(0, 1), steady(0))),
     Outage("FastlaneRefuses", 1, requests(growing(20), growing(1, before=9)), requests(growing(1), growing(100))),
     Outage("FastlaneRestored", 0.5, *one('fastlane_dispatch_paused{reason="restored"}', then(0, 1), steady(0))),
     Outage("FastlaneDispatchPaused", 31, *one('fastlane_dispatch_paused{reason="requested"}', then(0, 1), then(0, 1, 10) + " 0x800")),

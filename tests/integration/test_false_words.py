@@ -13,8 +13,9 @@ from fastlane.executors.port import Image
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models import transitions
 from fastlane.models.event import Obstacle
-from fastlane.models.job import Execution, FailureReason
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pull
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.launcher import order_of

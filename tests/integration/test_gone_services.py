@@ -12,8 +12,9 @@ import pytest
 
 from fastlane.executors.port import Phase
 from fastlane.models.container import NO_CONTAINER, Container, Mount, MountKind, Policy
-from fastlane.models.job import Execution, FailureReason, Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued

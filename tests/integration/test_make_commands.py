@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from fastlane import __version__
+from fastlane import RELEASE
 from tests.support.checkout import PATIENCE, checkout, command, plain_environment, succeed
 from tests.support.docs import commands
 from tests.support.engine import connect
@@ -122,7 +122,7 @@ def test_pipx_installs_it_as_the_pages_say(clone: Path, tmp_path: Path) -> None:
 
     def installs(line: str) -> None:
         succeed(clone, "bash", "-c", line, **own)
-        assert __version__ in succeed(tmp_path, str(tmp_path / "bin/fastlane"), "--version")
+        assert f"fastlane {RELEASE}.dev0+g" in succeed(tmp_path, str(tmp_path / "bin/fastlane"), "--version")
 
     installs(first)
     (tmp_path / "bin/fastlane").unlink()
@@ -201,7 +201,7 @@ def test_a_release_is_made_of_a_tagged_commit_without_changes(clone: Path) -> No
         assert done.returncode == 2
         return done.stderr
 
-    assert f"the commit has no tag v{__version__}" in refused()
+    assert f"the commit has no tag v{RELEASE}" in refused()
     (clone / "fastlane" / "more.py").touch()
     assert "there are changes that are not committed" in refused()
     assert not (clone / "dist").exists()
@@ -210,12 +210,20 @@ def test_a_release_is_made_of_a_tagged_commit_without_changes(clone: Path) -> No
 @pytest.mark.thorough
 @pytest.mark.timeout(2 * PATIENCE)
 def test_make_dist_makes_packages_that_can_be_checked(engine: str, clone: Path) -> None:
-    subprocess.run(["git", "tag", f"v{__version__}"], cwd=clone, check=True, timeout=60)
+    subprocess.run(["git", "tag", f"v{RELEASE}"], cwd=clone, check=True, timeout=60)
     said = succeed(clone, "make", "dist", "ARGS=--without-image", DOCKER_HOST=engine)
     assert said.count(": PASSED") == 2
-    stem = f"fastlane_swarm-{__version__}"
-    assert {path.name for path in (clone / "dist").iterdir()} == {f"{stem}-py3-none-any.whl", f"{stem}.tar.gz", "SHA256SUMS"}
+    stem = f"fastlane_swarm-{RELEASE}"
+    assert {path.name for path in (clone / "dist").iterdir()} == {
+        f"{stem}-py3-none-any.whl",
+        f"{stem}.tar.gz",
+        "SHA256SUMS",
+        "provenance.intoto.json",
+    }
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=clone / "dist", check=True, timeout=60)
+    with zipfile.ZipFile(clone / "dist" / f"{stem}-py3-none-any.whl") as wheel:
+        assert f"\nVersion: {RELEASE}\n" in wheel.read(f"{stem}.dist-info/METADATA").decode()
+        assert f'__version__ = "{RELEASE}"\n' in wheel.read("fastlane/_version.py").decode()
     with tarfile.open(clone / "dist" / f"{stem}.tar.gz") as package:
         members = package.getmembers()
     assert f"{stem}/fastlane/static/pages/stream.html" in {member.name for member in members}
@@ -232,11 +240,14 @@ def test_make_dist_builds_the_image_of_the_release(clone: Path) -> None:
         docker(url, "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{free_port()}")
         succeed(clone, "scripts/engine", "image", url, "ubuntu:latest")
         said = make_on(url, clone, "dist", f"--untagged {options}")
-        assert f"==> fastlane:{__version__}: " in said
-        assert docker(url, "run", "--rm", "--network", "none", f"fastlane:{__version__}", "version").split()[-1] == __version__
+        (tag,) = re.findall(rf"^==> fastlane:({re.escape(RELEASE)}\.dev0-g\S+): ", said, re.MULTILINE)
+        version = tag.replace("-", "+")
+        assert docker(url, "run", "--rm", "--network", "none", f"fastlane:{tag}", "version").split()[-1] == version
+        label = '{{index .Config.Labels "org.opencontainers.image.version"}}'
+        assert docker(url, "image", "inspect", "--format", label, f"fastlane:{tag}").strip() == version
     names = {path.name for path in (clone / "dist").iterdir()}
-    assert names >= {"SHA256SUMS", "image.cdx.json", "image.dpkg.txt"}
-    assert len(names) == 5
+    assert names >= {"SHA256SUMS", "image.cdx.json", "image.dpkg.txt", "provenance.intoto.json"}
+    assert len(names) == 6
 
 
 def serves(url: str) -> bool:

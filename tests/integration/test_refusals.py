@@ -13,8 +13,9 @@ import pytest
 from fastlane.executors.port import Order
 from fastlane.executors.swarm import spec
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.job import Execution, FailureReason, Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool, Pull
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler import watcher

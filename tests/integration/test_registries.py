@@ -16,8 +16,9 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.registries import Registries
 from fastlane.models.container import Container, Mount, MountKind, Policy
 from fastlane.models.image import RegistryLogin
-from fastlane.models.job import FailureReason, Spec
+from fastlane.models.job import Spec
 from fastlane.models.pool import Pool, Pull
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.defaults import default_executor

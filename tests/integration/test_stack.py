@@ -6,10 +6,8 @@ MongoDB's own image cannot be had here: SecantusDB, a server of its protocol, st
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -27,6 +25,7 @@ from tests.support.installation import LINGER
 from tests.support.stack import receiver
 from tests.support.stack.deployed import WEBHOOK_SECRET, Stack, three_nodes
 from tests.support.stack.load import TASK
+from tests.support.stack.migration import migration_held
 from tests.support.stack.starts import Starts
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
@@ -70,23 +69,6 @@ for at in engine-1 engine-2 engine-3 {addresses}; do get $at:2375/version; done
 get {node}:10000/livez
 sleep 0.1
 """
-META = """
-import threading, pymongo
-meta = pymongo.MongoClient(open("/run/secrets/fastlane_store_url").read().strip()).get_default_database()["meta"]
-"""
-HOLD_MIGRATION = f"""{META}
-meta.update_one({{"_id": "schema"}}, {{"$inc": {{"version": -1}}}})
-meta.insert_one({{"_id": "migration", "made": "held", "beat": 0}})
-while meta.update_one({{"_id": "migration"}}, {{"$inc": {{"beat": 1}}}}).matched_count:
-    threading.Event().wait(2)
-"""
-READ_CLAIM = f"""{META}
-print(meta.find_one({{"_id": "migration"}}))
-"""
-END_MIGRATION = f"""{META}
-meta.delete_one({{"_id": "migration"}})
-"""
-"""What holds a migration, as a process that works at it does, and what ends that."""
 MOST_STOPPED = {"api": 1, "worker": 0}
 """How many old processes an update stops before a new one is healthy: on these nodes, each API server needs a port of its node."""
 HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.1; done"
@@ -130,19 +112,6 @@ def ended(client: Client, reply: Any) -> Any:
 def ids(stack: Stack, role: str) -> set[str]:
     """The running containers of a service."""
     return {id for _node, id in stack.containers(role)}
-
-
-@contextmanager
-def migration_held(stack: Stack) -> Iterator[None]:
-    """Another process brings the store up to date, until the context ends: to a version that it seems not to have yet."""
-    node, container = stack.containers("worker")[0]
-    with subprocess.Popen(["docker", "-H", node.url, "exec", container, "python", "-c", HOLD_MIGRATION]) as holder:
-        try:
-            wait_until(lambda: "held" in stack.inside("worker", "python", "-c", READ_CLAIM).stdout, "the migration to begin")
-            yield
-        finally:
-            stack.inside("worker", "python", "-c", END_MIGRATION)
-            holder.wait(LONG_PATIENCE)
 
 
 def image_of(stack: Stack, role: str) -> str:
@@ -284,21 +253,23 @@ def test_a_follower_goes_on_and_no_request_fails_through_killed_workers_and_a_ro
         whole = ["sh", "-c", "sleep 20; echo whole; sleep 0.1"]
         others = [client.submit("others", image="ubuntu", command=whole, webhooks=webhooks) for _ in range(8)]
         following = pool.submit(follow, stack, followed)
-        wait_until(lambda: execution(client, followed)["status"] == "running", "the job to run")
-        assert stack.killed("worker") == 2
-        stack.push("2")
-        stack.type_in("Upgrade it, change it", "mkdir", "cp ")
-        stack.shell("sed -i '1i per_page = 20' local/fastlane.toml")
-        with stack.load() as load:
-            wait_until(lambda: load.answered > 100, "requests before the update")
-            stack.type_in("Upgrade it, change it", "IMAGE=")
-            stack.until_updated(*ROLES)
-            after = load.answered + 100
-            wait_until(lambda: load.answered > after, "requests after the update")
-        assert load.failures == []
-        for reply in others:
-            ended(client, reply)
-        client.jobs.stop("followed", followed["jobId"])
+        try:
+            wait_until(lambda: execution(client, followed)["status"] == "running", "the job to run")
+            assert stack.killed("worker") == 2
+            stack.push("2")
+            stack.type_in("Upgrade it, change it", "mkdir", "cp ")
+            stack.shell("sed -i '1i per_page = 20' local/fastlane.toml")
+            with stack.load() as load:
+                wait_until(lambda: load.answered > 100, "requests before the update")
+                stack.type_in("Upgrade it, change it", "IMAGE=")
+                stack.until_updated(*ROLES)
+                after = load.answered + 100
+                wait_until(lambda: load.answered > after, "requests after the update")
+            assert load.failures == []
+            for reply in others:
+                ended(client, reply)
+        finally:
+            client.jobs.stop("followed", followed["jobId"])  # the follower ends with it
         text = following.result(LONG_PATIENCE)
         wait_until(lambda: told(stack) == {reply["executionId"] for reply in others}, "each end to be told")
     there = [urlsplit(job["url"]).path for job in client.tasks.jobs(TASK)]

@@ -28,7 +28,7 @@ from tests.integration.scripted_jobs import HALF, lines, scripted_jobs
 from tests.support.defaults import default_executor, ports_of
 from tests.support.engine import first_probes, open_probed, task_in
 from tests.support.engine_views import LABEL
-from tests.support.nodes import docker_command, image_of
+from tests.support.nodes import availability, docker_command, image_of
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until
@@ -179,16 +179,6 @@ def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_manag
             assert not any(seen[drained.name].starts(row["executionId"]) for row in ended)
             work.check_none_twice(once, *jobs, *more)
             work.check_nothing_left()
-
-
-@contextlib.contextmanager
-def availability(node: Node, word: str) -> Iterator[None]:
-    """The node's availability for the block; then it is active again."""
-    docker_command(node, "node", "update", "--availability", word, node.name)
-    try:
-        yield
-    finally:
-        docker_command(node, "node", "update", "--availability", "active", node.name)
 
 
 async def test_a_log_is_read_from_the_node_that_has_it_where_that_is_a_host_and_else_through_the_swarm(

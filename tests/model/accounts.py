@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastlane.models.job import Execution, FailureReason, Job
+from fastlane.models.job import Execution, Job
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 from tests.model.changes import gaps
 from tests.model.checks import Start
 from tests.model.counts import Counts
+from tests.model.failures import is_tried_again
 from tests.support.ledger import ticks_of
 
 if TYPE_CHECKING:
     from tests.model.world import World
 
 PAGE = 1000
-CURABLE = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST})
-"""The reasons after which another attempt is made."""
 STARTING = frozenset({Outcome.STARTED, Outcome.QUEUED, Outcome.REPLACED})
 UNSEEN = frozenset({FailureReason.HOST_LOST, FailureReason.KILLED})
 """The reasons after which nobody knows what the container did."""
@@ -76,7 +76,7 @@ class Accounts:
         """Each attempt after the first follows one that failed in a way that may pass, and none is left out."""
         by_place = {(row.tick_id, row.attempt): row for row in rows}
         for (tick_id, attempt), row in by_place.items():
-            curable = row.status is Status.FAILED and row.failure is not None and row.failure.reason in CURABLE
+            curable = is_tried_again(row)
             following = by_place.get((tick_id, attempt + 1))
             if following is not None and (not curable or attempt > row.spec.retries):
                 self._complain(f"{row} was followed by another attempt")
@@ -99,7 +99,9 @@ class Accounts:
             self._complain(f"{row.id} is done, and never started")
         if start is not None and not (row.has_started or unseen or row.status is Status.STOPPED):
             self._complain(f"{row.id} started, and its row does not say so: {row}")
-        if row.truncated and not unseen:
+        # How it ended is known, and the host went away before its log was read.
+        is_cut_off = row.host is not None and self._world.was_lost(row.host, row.started_at or 0)
+        if row.truncated and not unseen and not is_cut_off:
             self._complain(f"{row.id} says that its log is not whole")
         if start is not None and not row.truncated and not unseen:
             await self._examine_log(row, start)

@@ -1,7 +1,7 @@
 """What may become of a job, change by change: what docs/design.md and docs/scheduling.md say (and not what the code does)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from fastlane.models.cron import next_tick, ticks_between
 from fastlane.models.job import Execution, Job, Spec
@@ -9,22 +9,29 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.tick import Outcome, Tick
 
 MOST = 5000
-FIRE, STOP, INSTEAD = "fire", "stop", "run_instead"
+FIRE, FOLLOW, STOP, INSTEAD, FILL, COUNT, HALT = "fire", "follow", "stop", "run_instead", "fill", "count", "halt"
+OF_BACKFILLS = frozenset({FILL, "begin_backfill", "stop_backfill"})
 BY_HAND = frozenset({"run", "retry"})
-OF_ARMING = {"modified_at", "spec", "schedule", "revision", "schedule_revision", "requested_by", "armed"}
+OF_ARMING = {"modified_at", "spec", "schedule", "revision", "schedule_revision", "requested_by", "armed", "unique_key"}
 MAY_CHANGE = {
     FIRE: {"sequence", "next_tick", "last_tick"},
-    "put": {*OF_ARMING, "sequence", "next_tick", "last_tick", "held_tick"},
+    FOLLOW: {"sequence", "last_tick", "chain"},
+    COUNT: {"failing"},
+    HALT: {"failing", "modified_at", "revision", "next_tick", "held_tick"},
+    "put": {*OF_ARMING, "sequence", "next_tick", "last_tick", "held_tick", "chain", "failing"},
     "run": {"sequence"},
     "retry": {"sequence"},
     INSTEAD: {"sequence", "next_tick", "last_tick"},
+    FILL: {"sequence"},
+    "begin_backfill": set(),
+    "stop_backfill": {"sequence"},
     "pause": {"modified_at", "revision", "next_tick", "held_tick"},
-    "resume": {"modified_at", "revision", "next_tick", "last_tick", "held_tick"},
-    STOP: {"modified_at", "sequence", "stop_sequence", "next_tick", "last_tick", "held_tick"},
+    "resume": {"modified_at", "revision", "next_tick", "last_tick", "held_tick", "failing"},
+    STOP: {"modified_at", "sequence", "stop_sequence", "next_tick", "last_tick", "held_tick", "unique_key"},
 }
 """The fields of a job that each kind of change may touch."""
-TAKES_A_NUMBER = frozenset({FIRE, "put", STOP, INSTEAD, *BY_HAND})
-RAISES_THE_REVISION = frozenset({"put", "pause", "resume"})
+TAKES_A_NUMBER = frozenset({FIRE, FOLLOW, "put", STOP, INSTEAD, FILL, "stop_backfill", *BY_HAND})
+RAISES_THE_REVISION = frozenset({"put", "pause", "resume", HALT})
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,14 @@ class Change:
         if self.after.revision != self.before.revision + (self.kind in RAISES_THE_REVISION):
             yield f"brought the revision from {self.before.revision} to {self.after.revision}"
         yield from getattr(self, f"_{self.kind}", self._by_hand)()
-        if self.kind != STOP:
+        if self.kind not in (STOP, *OF_BACKFILLS):
             yield from self._rows()
 
     def passed(self) -> list[int]:
         """The due times that came up, and of which none can fire after this change: each must stand in a row that is written with it."""
         first = self._coming(self.before)
         cron, after, last = self.before.schedule.cron, self._coming(self.after), self.after.last_tick
-        if first is None or self.kind in BY_HAND or (cron is None and self.kind in ("pause", "resume")):
+        if first is None or self.kind in (FOLLOW, COUNT, *BY_HAND) or (cron is None and self.kind in ("pause", "resume", HALT)):
             return []
         if self.kind == INSTEAD or (self.kind == FIRE and cron is None):
             return [first]
@@ -83,6 +90,18 @@ class Change:
             end = self.before.spec.expiration
             if end is None or not self.ticks or self.ticks[-1].outcome is not Outcome.EXPIRED or self.ticks[-1].due < end:
                 yield "ended a cron that is not over"
+
+    def _follow(self) -> Iterator[str]:
+        """A job takes in the end of another: it keeps it for the others of a list, or writes one row."""
+        after, chain = self.before.schedule.after, self.after.chain
+        if after is None or chain is None or (self.before.chain is not None and chain.seen == self.before.chain.seen):
+            yield "followed nothing that is new"
+        if len(self.ticks) > 1 or any(not tick.key.startswith("e:") for tick in self.ticks):
+            yield f"made the ticks {self.ticks}"
+        if self.execution is not None:
+            followed = [end.job_id for end in self.execution.upstream or ()]
+            if followed != list(after.jobs if after else ()) or self.before.stopped:
+                yield f"ran after {followed}, stopped: {self.before.stopped}"
 
     def _put(self) -> Iterator[str]:
         before, after = self.before, self.after
@@ -132,6 +151,34 @@ class Change:
         if self.execution is None or [tick.outcome for tick in self.ticks] != [Outcome.SKIPPED, self.ticks[-1].outcome]:
             yield f"made the ticks {self.ticks}"
 
+    def _fill(self) -> Iterator[str]:
+        """A tick of a backfill: at a due time that has passed, with what the job is now, beside everything else."""
+        (tick,) = self.ticks
+        if self.before.paused:
+            yield "went on with the backfill of a job that is paused"
+        if (self.execution is None) is not (tick.outcome is Outcome.EXPIRED):
+            yield f"made the tick {tick} and {self.execution}"
+        if self.execution is None:
+            return
+        if (self.execution.sequence, self.execution.waits) != (self.after.sequence, None):
+            yield f"gave {self.execution.id} the number {self.execution.sequence}, and it waits: {self.execution.waits}"
+        if replace(self.execution.spec, due_at=None, backfill=None) != self.before.spec or self.execution.spec.due_at != tick.due:
+            yield "runs other details than the job's, or for another due time"
+
+    def _count(self) -> Iterator[str]:
+        if self.ticks or self.execution is not None:
+            yield f"counted the end of a tick and made the ticks {self.ticks}"
+
+    def _halt(self) -> Iterator[str]:
+        yield from self._count()
+        yield from self._pause()
+
+    def _begin_backfill(self) -> Iterator[str]:
+        yield from ()
+
+    def _stop_backfill(self) -> Iterator[str]:
+        yield from ()
+
     def _by_hand(self) -> Iterator[str]:
         if self.execution is None or len(self.ticks) != 1:
             yield f"made the ticks {self.ticks}"
@@ -144,6 +191,8 @@ class Change:
         """Each due time that passed has one row, no row has another, and what starts has the number that the job gave out."""
         if self.execution is not None and self.execution.sequence != self.after.sequence:
             yield f"gave {self.execution.id} the number {self.execution.sequence}"
+        if self.kind == FOLLOW:
+            return
         own = self.execution is not None and self.kind != FIRE
         rows = [tick for tick in self.ticks if not (own and tick.execution_id is not None)]
         yield from gaps(self.passed(), rows)

@@ -250,6 +250,8 @@ class Witness:
         elif row.status.final:
             self._ended_at[row.id] = self.events
             self.book.ended_at[row.job_id] = self._world.wire.queue_now()
+        if row.settled and not before.settled:
+            self.book.settled(row)
         if before.waits is not None and row.waits is None:
             self.book.released(row)
         if before.status is Status.ENQUEUED and row.status is Status.PULLING:
@@ -292,7 +294,9 @@ class Witness:
             self.complain(f"{len(counted)} executions have a place in {pool.name}, which has {pool.max_running}: {counted}")
         turn = self._turns.get(row.id, 0)
         before = [id for id in counted if self._turns.get(id, 0) < turn]
-        group = [other.id for other in taken if other.task_id == row.task_id and other.id in before]
+        key = row.spec.concurrency_key  # shared by the tasks of its pool
+        alike = [other for other in taken if other.spec.concurrency_key == key and (key is not None or other.task_id == row.task_id)]
+        group = [other.id for other in alike if other.id in before]
         if row.id in counted and 0 < row.spec.concurrency <= len(group):
             self.complain(f"{row.id} was to wait for {group}")
 

@@ -11,15 +11,19 @@ from fastlane.models.cron import Cron
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.skip_dates import read_range
+from fastlane.models.upstream import AfterJobs, AfterOn
 from fastlane.services.assembly import Services
+from fastlane.services.backfills import BackfillWish
 from fastlane.services.jobs import RunWish
+from fastlane.services.results import Enqueued
 from tests.model.places import POOLS, TASKS
 from tests.model.requests import REQUEST, Request
 
 if TYPE_CHECKING:
     from tests.model.world import World
 
-When = float | tuple[str, Overlap, CatchUp] | Overlap | None
+When = float | tuple[str, Overlap, CatchUp] | Overlap | Schedule | None
 Call = Callable[[Services, IdempotencyKey | None], Awaitable[Any]]
 
 PLAIN, KEYED, TWICE, FORGETFUL, REUSED = "plain", "keyed", "twice", "forgetful", "reused"
@@ -60,6 +64,40 @@ class Clients:
             await self._world.clock.sleep(after)
             await self.run(*self.known[-1], PLAIN)
 
+    async def post_chain(self, task: str, first: Spec, second: Spec, on: AfterOn, overlap: Overlap, times: int) -> None:
+        """A client that has a job follow another one, and runs that one."""
+        upstream = await self._posted(task, first, Overlap.ALLOW)
+        if upstream is None:
+            return
+        await self._posted(task, second, Schedule(ScheduleKind.MANUAL, overlap=overlap, after=AfterJobs((upstream[1],), on)))
+        for _ in range(times):
+            await self.run(*upstream, PLAIN)
+
+    async def post_failing(self, after: float, times: int, task: str, spec: Spec, when: When) -> None:
+        """A client that runs its job by hand again and again, however it ends."""
+        job = await self._posted(task, spec, when)
+        for _ in range(times if job is not None else 0):
+            if job is not None:
+                await self.run(*job, PLAIN)
+                await self._world.clock.sleep(after)
+
+    async def post_and_fill(self, after: float, minutes: int, most: int, then: str | None, task: str, spec: Spec, when: When) -> None:
+        """A client that has the last due times of its new job run, and does something to the job soon after."""
+        job = await self._posted(task, spec, when)
+        await self._world.clock.sleep(after)
+        if job is not None:
+            await self.begin_backfill(*job, minutes, most)
+            await self._world.clock.sleep(3.0)
+        if job is not None and then is not None:
+            await getattr(self, then)(*job)
+
+    async def _posted(self, task: str, spec: Spec, when: When) -> tuple[str, str] | None:
+        """The job of a POST, once that is answered; None when it is refused, or lost."""
+        schedule = self._schedule(when)
+        request = Request("enqueue", task, "", spec, schedule)
+        answer = await self._try(request, lambda its, once: its.submissions.enqueue(task, spec, schedule, key=once))
+        return (answer.task_id, answer.job_id) if isinstance(answer, Enqueued) else None
+
     async def put(self, task: str, job_id: str, spec: Spec, when: "When | Schedule", manner: str) -> None:
         """A PUT, of new details or of the same ones."""
         schedule = when if isinstance(when, Schedule) else self._schedule(when)
@@ -86,6 +124,18 @@ class Clients:
 
     async def stop_execution(self, task: str, job_id: str, execution_id: str) -> None:
         await self._try(Request("stop_execution", task, job_id), lambda its, _: its.stops.stop_execution(task, job_id, execution_id))
+
+    async def begin_backfill(self, task: str, job_id: str, minutes: int, most: int) -> None:
+        """A backfill of the last minutes."""
+        since = self._world.clock.now() - minutes * 60_000
+
+        def call(its: Services, _once: IdempotencyKey | None) -> Awaitable[Any]:
+            return its.backfills.begin(task, job_id, BackfillWish(since, most=most))
+
+        await self._try(Request("begin_backfill", task, job_id), call)
+
+    async def stop_backfill(self, task: str, job_id: str) -> None:
+        await self._try(Request("stop_backfill", task, job_id), lambda its, _: its.backfills.stop(task, job_id))
 
     async def delete(self, task: str, job_id: str, *, stop: bool) -> Any:
         return await self._try(Request("delete_job", task, job_id), lambda its, _: its.deletions.delete_job(task, job_id, stop=stop))
@@ -148,10 +198,15 @@ class Clients:
     def _schedule(self, when: When) -> Schedule:
         if when is None:
             return Schedule()
+        if isinstance(when, Schedule):
+            return when
         if isinstance(when, tuple):
             text, overlap, catch_up = when
-            first, *others = map(Cron, text.split(";"))
-            return Schedule(ScheduleKind.CRON, None, replace(first, also=tuple(others)), overlap, catch_up)
+            text, _, dates = text.partition("!")
+            texts, _, spread = text.partition("~")
+            first, *others = map(Cron, texts.split(";"))
+            cron = replace(first, also=tuple(others)).spread_over(int(spread or 0) * 60_000)
+            return Schedule(ScheduleKind.CRON, None, cron, overlap, catch_up, skip=(read_range(dates),) if dates else ())
         if isinstance(when, Overlap):
             return Schedule(ScheduleKind.MANUAL, overlap=when)
         return Schedule(ScheduleKind.AT, self._world.clock.now() + round(when * 1000))

@@ -9,19 +9,38 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastlane.models.container import Resources
 from fastlane.models.job import Spec
-from fastlane.models.schedule import CatchUp, Overlap
+from fastlane.models.notify import Mailbox, NotificationTrigger
+from fastlane.models.retry import FailureReason, OnOom, RetryOn
+from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.upstream import AfterJobs, AfterOn
 from tests.model.clients import FORGETFUL, KEYED, PLAIN, REUSED, SLOTS, TWICE
-from tests.model.places import HOSTS, POOLS, TASKS
+from tests.model.places import HOSTS, POOLS, QUICK, TASKS, TODAY, YESTERDAY
 from tests.model.troubles import a_trouble
 from tests.model.world import World
 
 Values = tuple[Any, ...]
 MOST_STEPS = 120
 
+TEAM = (Mailbox(NotificationTrigger.FAILS, "team@example.com"),)
+SMALL = Resources(memory=500)
 MANNERS = (PLAIN, PLAIN, PLAIN, KEYED, KEYED, TWICE, FORGETFUL, REUSED)
-CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *", "*/2 * * * *;*/3 * * * *")
-"""Entries of one cron are separated by semicolons."""
+CRONS = (
+    "* * * * *",
+    "* * * * *",
+    "*/2 * * * *",
+    "*/3 * * * *",
+    "*/2 * * * *;*/3 * * * *",
+    "H/1 * * * *",
+    "@every 1m;H/3 * * * *",
+    "* * * * *~1",
+    "*/2 * * * *~3",
+    f"* * * * *!{YESTERDAY}",
+    f"* * * * *~1!{YESTERDAY}..{TODAY}",
+    f"* * * * *!{TODAY}",
+)
+"""Entries of one cron are separated by semicolons; the minutes of its spread stand behind a tilde, the dates that it skips behind ``!``."""
 
 COMMANDS = (
     (),
@@ -44,7 +63,24 @@ RULES_OF_JOBS: tuple[tuple[tuple[str, Any], ...], ...] = (
     (("timeout", 2_000),),
     (("priority", 3), ("priority", -5)),
     (("concurrency", 1), ("concurrency", 2)),
+    (("concurrency_key", "db"),),
+    (("unique", True),),
+    (("pause_after", 1), ("pause_after", 2), ("pause_after", 3)),
+    (("notify_after", 2), ("notify_after", 3)),
+    (("notify", TEAM),),
+    (("retry_on", RetryOn((FailureReason.OOM,))), ("retry_on", RetryOn((FailureReason.HOST_LOST,), (3,)))),
+    (("on_oom", OnOom(2.0)), ("on_oom", OnOom(1.5, 700))),
 )
+FAILING: tuple[tuple[tuple[str, Any], ...], ...] = (
+    (("pause_after", 1),),
+    (("pause_after", 2),),
+    (("pause_after", 2), ("notify_after", 2), ("notify", TEAM)),
+    (("notify_after", 2), ("notify", TEAM)),
+    (("retries", 2), ("retry_delay", 0), ("retry_on", RetryOn((FailureReason.OOM,), (3,))), ("pause_after", 1)),
+    (("retries", 1), ("retry_delay", 0), ("retry_on", RetryOn((FailureReason.HOST_LOST,))), ("notify_after", 1), ("notify", TEAM)),
+    (("retries", 3), ("retry_delay", 0), ("on_oom", OnOom(2.0, 1_500)), ("pause_after", 2)),
+)
+"""Rules of jobs that fail again and again: what becomes of that."""
 """What a job may have of each kind; the moment of an ``expiration`` counts from now."""
 
 
@@ -103,9 +139,46 @@ def new_job(draw: random.Random) -> Values:
     return draw.choice(TASKS), *details(draw), draw.choice(MANNERS)
 
 
+def twins(draw: random.Random) -> Values:
+    """A unique job, and how many times it is asked for at once."""
+    when = draw.choice((None, None, 0.5, 7.0, ("*/2 * * * *", Overlap.ALLOW, CatchUp.LATEST)))
+    return draw.choice((2, 3, 4)), draw.choice(TASKS), draw.choice(COMMANDS[:2]), when, draw.choice(MANNERS)
+
+
 def hasty_job(draw: random.Random) -> Values:
     """A job and in how many seconds it is stopped again."""
     return (draw.choice((0.0, 0.0, 0.005, 0.02, 0.3, 1.0)), *new_job(draw))
+
+
+def following_job(draw: random.Random) -> Values:
+    """Which one or two jobs it follows, on which ends, and what it does beside others of its own; the job."""
+    others = tuple(recent(draw)[0] for _ in range(draw.choice((1, 1, 2))))
+    task, command, image, _, rules, manner = new_job(draw)
+    return others, draw.choice(list(AfterOn)), draw.choice(list(Overlap)), task, command, image, rules, manner
+
+
+def failing_job(draw: random.Random) -> Values:
+    """How often a job that fails is run by hand, and in how many seconds each; its task, command, and rules, and whether it has a cron."""
+    rules = draw.choice(FAILING)
+    command = draw.choice((("exit", "3"), ("exit", "3"), ("end", "oom"), ("for:0.5", "hold", "exit", "1"), ("exit", "3,0")))
+    command = ("end", "oom") if "on_oom" in dict(rules) else command
+    cron = (draw.choice(CRONS), Overlap.ALLOW, CatchUp.LATEST)
+    when = cron if draw.random() < 0.8 else Overlap.ALLOW
+    return draw.choice((0.02, 1.0, 3.0)), draw.choice((2, 3, 4)), draw.choice((QUICK,) * 6 + TASKS), command, when, rules
+
+
+def chained_jobs(draw: random.Random) -> Values:
+    """The command of a job, which of its ends another one follows, what that one does beside others of its own, and how often it runs."""
+    return draw.choice(COMMANDS[:3]), draw.choice(list(AfterOn)), draw.choice(list(Overlap)), draw.choice((1, 2, 3))
+
+
+def filled_job(draw: random.Random) -> Values:
+    """A cron, and a backfill of it: in how many seconds, of how many minutes, how many at once; then perhaps what is done to the job."""
+    task, command, image, _, rules, _ = new_job(draw)
+    cron = (draw.choice(CRONS), draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    then = draw.choice((None, None, "pause", "stop", "stop_backfill"))
+    task = draw.choice((task, QUICK))
+    return draw.choice((0.0, 0.3)), draw.choice((2, 4, 7)), draw.choice((1, 2, 5)), task, command, image, cron, rules, then
 
 
 def busy_job(draw: random.Random) -> Values:
@@ -131,15 +204,36 @@ def recent_and(*choices: object) -> Callable[[random.Random], Values]:
     return lambda draw: (*recent(draw), draw.choice(choices))
 
 
+def range_of(draw: random.Random) -> Values:
+    """A job, the last minutes that its backfill is about, and how many run at once."""
+    return (*recent(draw), draw.choice((1, 3, 6)), draw.choice((1, 2, 5)))
+
+
 def spec_of(world: World, command: tuple[str, ...], image: str, rules: tuple[tuple[str, Any], ...]) -> Spec:
     fields = dict(rules)
     if "expiration" in fields:
         fields["expiration"] += world.clock.now()
+    if "on_oom" in fields:
+        fields.setdefault("resources", SMALL)
     return Spec(image, command, **fields)
 
 
 def enqueue(world: World, task: str, command: Any, image: str, when: Any, rules: Any, manner: str) -> None:
     world.begin(world.clients.post(task, spec_of(world, command, image, rules), when, manner))
+
+
+def enqueue_twins(world: World, times: int, task: str, command: Any, when: Any, manner: str) -> None:
+    for _ in range(times):
+        world.begin(world.clients.post(task, Spec("ubuntu", command, unique=True), when, manner))
+
+
+def enqueue_after(world: World, others: Any, on: AfterOn, overlap: Overlap, task: str, command: Any, image: str, *more: Any) -> None:
+    rules, manner = more
+    known = world.clients.known
+    if known:
+        ids = tuple(dict.fromkeys(known[which % len(known)][1] for which in others))
+        schedule = Schedule(ScheduleKind.MANUAL, overlap=overlap, after=AfterJobs(ids, on))
+        world.begin(world.clients.post(task, spec_of(world, command, image, rules), schedule, manner))
 
 
 def enqueue_and_stop(world: World, after: float, task: str, command: Any, image: str, when: Any, rules: Any, manner: str) -> None:
@@ -150,6 +244,32 @@ def enqueue_and_run(
     world: World, after: float, times: int, task: str, command: Any, image: str, when: Any, rules: Any, manner: str
 ) -> None:
     world.begin(world.clients.post_and_run(after, times, task, spec_of(world, command, image, rules), when, manner))
+
+
+def enqueue_failing(world: World, after: float, times: int, task: str, command: Any, when: Any, rules: Any) -> None:
+    world.begin(world.clients.post_failing(after, times, task, spec_of(world, command, "ubuntu", rules), when))
+
+
+def enqueue_and_fill(
+    world: World, after: float, minutes: int, most: int, task: str, command: Any, image: str, cron: Any, rules: Any, then: str | None
+) -> None:
+    world.begin(world.clients.post_and_fill(after, minutes, most, then, task, spec_of(world, command, image, rules), cron))
+
+
+def enqueue_chain(world: World, command: Any, on: AfterOn, overlap: Overlap, times: int) -> None:
+    world.begin(world.clients.post_chain(QUICK, Spec("ubuntu", command), Spec("ubuntu", ()), on, overlap, times))
+
+
+def enqueue_and_lose_host(world: World, host: str, retries: int) -> None:
+    spec = Spec("ubuntu", ("for:9", "hold", "exit", "1"), retries=retries, retry_delay=0)
+    for _ in range(2):
+        world.begin(world.clients.post(QUICK, spec, None, PLAIN))
+    world.later(3.0, lambda: world.host_down(host))
+    world.later(40.0, lambda: world.host_up(host))
+
+
+async def wait(world: World, seconds: float) -> None:
+    await world.clock.sleep(seconds)
 
 
 def put(world: World, which: str | int, task: str, command: Any, image: str, when: Any, rules: Any, same: bool, manner: str) -> None:
@@ -306,13 +426,23 @@ def port_for(*seconds: float) -> Callable[[random.Random], Values]:
 
 OPERATIONS: dict[str, Operation] = {
     "enqueue": Operation(30, new_job, enqueue),
+    "enqueue_after": Operation(8, following_job, enqueue_after),
     "enqueue_and_stop": Operation(12, hasty_job, enqueue_and_stop),
     "enqueue_and_run": Operation(8, busy_job, enqueue_and_run),
+    "enqueue_failing": Operation(8, failing_job, enqueue_failing),
+    "enqueue_and_fill": Operation(6, filled_job, enqueue_and_fill),
+    "enqueue_chain": Operation(5, chained_jobs, enqueue_chain),
+    "enqueue_and_lose_host": Operation(3, lambda draw: (draw.choice(HOSTS), draw.choice((1, 3))), enqueue_and_lose_host),
+    "enqueue_twins": Operation(6, twins, enqueue_twins),
     "put": Operation(14, details_of, put),
     "run": Operation(6, recent_and(*MANNERS), to_a_job("run")),
     "run_beside": Operation(1, recent_and(*MANNERS), run_beside),
     "run_instead": Operation(4, recent_and(*MANNERS), run_instead),
     "retry": Operation(5, recent_and(*MANNERS), to_a_job("retry")),
+    "begin_backfill": Operation(
+        8, lambda draw: (*recent(draw), draw.choice((1, 3, 6)), draw.choice((1, 2, 5))), to_a_job("begin_backfill")
+    ),
+    "stop_backfill": Operation(2, recent, to_a_job("stop_backfill")),
     "pause_job": Operation(6, recent, to_a_job("pause")),
     "resume_job": Operation(5, recent, to_a_job("resume")),
     "delete_job": Operation(6, recent_and(True, True, False), delete_job),
@@ -322,6 +452,7 @@ OPERATIONS: dict[str, Operation] = {
     "resume_pool": Operation(3, one_of(*(pool.name for pool in POOLS)), resume_pool),
     "stop_job": Operation(5, recent, to_a_job("stop")),
     "stop_execution": Operation(6, recent, stop_execution),
+    "wait": Operation(4, one_of(5.0, 25.0, 45.0), wait),
     "release": Operation(8, number, release),
     "hire": Operation(4, nothing, hire),
     "kill": Operation(4, number, kill),
@@ -347,8 +478,13 @@ OPERATIONS: dict[str, Operation] = {
 ALWAYS = frozenset({"enqueue", "enqueue_and_stop", "hire", "trouble"})
 CALM = (
     "enqueue",
+    "enqueue_after",
     "enqueue_and_stop",
     "enqueue_and_run",
+    "enqueue_failing",
+    "enqueue_and_fill",
+    "enqueue_chain",
+    "wait",
     "put",
     "run",
     "run_beside",

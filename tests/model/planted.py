@@ -9,20 +9,25 @@ from typing import Any
 from unittest.mock import patch
 
 from fastlane import app
-from fastlane.models import job_change, transitions
+from fastlane.models import backfill as backfill_rules, job as job_rules, job_change, tick as tick_rules, transitions
+from fastlane.models.backfill import Backfill
+from fastlane.models.delivery import EndFacts
 from fastlane.models.job import Execution, Job
+from fastlane.models.job_change import JobChange
 from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
 from fastlane.models.status import UNDER_WAY
 from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.queue.port import TICKS, Entry, EntryKind, execution_entry
 from fastlane.queue.redis.connection import Script
 from fastlane.queue.redis.queue import RedisGeneration
 from fastlane.scheduler import settler
+from fastlane.scheduler.chains import ChainLinker
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
-from fastlane.scheduler.settler import Overlaps, Settler
+from fastlane.scheduler.settler import FailureCounter, Overlaps, Settler
 from fastlane.services import jobs as submissions
 from fastlane.services.assembly import Services
 from fastlane.services.jobs import ManualRuns
@@ -199,13 +204,13 @@ def nothing_unfinished(stack: ExitStack) -> None:
 def beside(right: Callable[..., Any]) -> Callable[..., Any]:
     """A retry by hand of what still runs."""
 
-    async def last_spec(self: ManualRuns, job: Job, now: int) -> Any:
+    async def last_ended(self: ManualRuns, job: Job, now: int) -> Any:
         last = (await self._store.latest([job.id])).get(job.id)
         if job.next_tick is not None or job.paused or last is None:
             return await right(self, job, now)
-        return last.spec
+        return last
 
-    return last_spec
+    return last_ended
 
 
 def pauses_lost(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -295,6 +300,49 @@ def unsettled(right: Callable[..., Any]) -> Callable[..., Any]:
     return follow_up
 
 
+def uncounted(right: Callable[..., Any]) -> Callable[..., Any]:
+    """An end that nobody counts."""
+
+    async def ended(self: FailureCounter, execution: Execution) -> EndFacts:
+        return EndFacts()
+
+    return ended
+
+
+def never_held(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The first failure is told, whatever ``notify_after`` says."""
+
+    async def ended(self: FailureCounter, execution: Execution) -> EndFacts:
+        return replace(await right(self, execution), is_held=False)
+
+    return ended
+
+
+def never_paused(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A job goes on however often it fails."""
+
+    def after_end(job: Job, *arguments: Any, **named: Any) -> JobChange:
+        after = right(job, *arguments, **named).job
+        return JobChange(job if after is job else replace(job, failing=after.failing))
+
+    return after_end
+
+
+def any_host(right: Callable[..., Any]) -> Callable[..., Any]:
+    """An attempt after a lost host may go there again."""
+    return lambda before, *arguments: replace(right(before, *arguments), remedy=None)
+
+
+def one_left_out(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A backfill that leaves out a due time now and then."""
+
+    def stepped(backfill: Backfill, *arguments: Any) -> Any:
+        after = right(backfill, *arguments)
+        return replace(after, remaining=after.remaining[1:])
+
+    return stepped
+
+
 PLANTED: Mapping[str, Plant] = {
     "bind-without-epoch": rule("bind", fenced=False),
     "bind-stopped": rule("bind", unstopped=False),
@@ -317,9 +365,20 @@ PLANTED: Mapping[str, Plant] = {
     "resume-forgets-what-came-up": method(job_change, "resume", forgotten),
     "run-without-number": method(job_change, "run_now", unnumbered),
     "stands-in-for-nothing": method(job_change, "run_now", stands_in_for_nothing),
-    "retry-beside": method(ManualRuns, "_last_spec", beside),
+    "retry-beside": method(ManualRuns, "_last_ended", beside),
     "released-beside": method(settler, "awaited", lambda _: lambda *_others: []),
     "not-released": method(Overlaps, "release_or_replace", told_nothing),
+    "not-followed": method(ChainLinker, "follow", told_nothing),
+    "uncounted": method(FailureCounter, "ended", uncounted),
+    "never-held": method(FailureCounter, "ended", never_held),
+    "never-paused": method(settler, "after_end", never_paused),
+    "count-goes-on": method(job_change, "begun_anew", lambda _: lambda failing, *_others, **_named: failing),
+    "retry-on-ignored": method(job_rules, "is_retried", lambda right: lambda _rule, *others: right(None, *others)),
+    "memory-as-before": method(tick_rules, "more_memory", lambda _: lambda _rule, had, _limits: had),
+    "any-host": method(tick_rules, "next_spec", any_host),
+    "skips-nothing": method(Schedule, "skipped_at", lambda _: lambda *_others: None),
+    "backfill-leaves-out": method(backfill_rules, "stepped", one_left_out),
+    "unreserved": method(job_change, "reserving", lambda _: lambda job: job),
     "not-replaced": method(settler, "replaced", lambda _: lambda *_others: []),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
     "records-apart": method(app, "build_services", records_apart),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from fastlane.errors import FastlaneError, KeyReused, TransientError
+from fastlane.errors import FastlaneError, KeyReused, NotUnique, TransientError
 from fastlane.models.job import Execution
 from fastlane.services.results import Enqueued
 from fastlane.services.stops import CLOCK_SKEW
@@ -60,6 +60,8 @@ class Promises:
             for job_id, (incarnation, _) in there.items():
                 if self._is_there(job_id, incarnation):
                     self._complain(f"the {request} was answered, and job {job_id} is there")
+        elif request.verb == "stop_backfill":
+            self._book.filled.add(answer.request)
         elif request.verb == "pause_pool" and answer.pool in self._world.witness.pauses.names:
             self.shut.add(answer.pool)
         if request.verb in EMPTYING:
@@ -68,6 +70,7 @@ class Promises:
     def refused(self, request: Request, error: FastlaneError) -> None:
         """It was answered with an error: never, where its effect was there before it was asked for."""
         there = self._there.pop(request)
+        self._book.reached |= {"unique: refused"} if isinstance(error, NotUnique) else set()
         first = self._book.first_of(request)
         done = bool(first.effects) and first.done_at < request.asked
         if request.once is None or not done or isinstance(error, TransientError):

@@ -40,12 +40,13 @@ MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found wrong (nothing: it passed), and the last things that happened."""
+    """What a run found wrong (nothing: it passed), the last things that happened, and the rules that it reached."""
 
     seed: object
     steps: tuple[Step, ...]
     complaints: tuple[str, ...]
     trace: tuple[str, ...]
+    reached: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         steps = "\n".join(f"    {step}" for step in self.steps)
@@ -76,7 +77,7 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
         DATABASES.release()
     failed = world.witness.complaints or keep_trace
     trace = tuple(_line(*event) for event in world.wire.trace) if failed else ()
-    return Result(seed, tuple(steps), tuple(world.witness.complaints), trace)
+    return Result(seed, tuple(steps), tuple(world.witness.complaints), trace, frozenset(world.witness.book.reached))
 
 
 def _seeded_id() -> UUID:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.model.operations import Step, program
+from tests.model.reached import OFTEN
 from tests.model.shrink import shrink
 from tests.model.simulation import Result, simulate
 from tests.support.redis import RealRedis
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.model
 SEEDS = int(os.environ.get("FASTLANE_MODEL_SEEDS", "1000"))
 PROCESSES = 2
 PART = 10
+ENOUGH = 100
+"""Programs among which some reach each of the common rules."""
 RANDOM = re.compile("LOG|queue.current ")
 """What names workers, by ids of their own."""
 HANGS_AFTER = 900
@@ -38,22 +41,24 @@ def redis() -> Iterator[RealRedis]:
         yield server
 
 
-def failures(seeds: range, socket: Path) -> list[Result]:
-    """Those of the seeds that fail; run in a process of its own."""
+def failures(seeds: range, socket: Path) -> tuple[list[Result], set[str]]:
+    """Those of the seeds that fail, and the rules that were reached by any; run in a process of its own."""
     faulthandler.dump_traceback_later(HANGS_AFTER, exit=True, file=sys.__stderr__)
-    found = [result for seed in seeds if (result := simulate(seed, socket)).complaints]
+    results = [simulate(seed, socket) for seed in seeds]
     faulthandler.cancel_dump_traceback_later()
     DATABASES.close()
-    return found
+    return [result for result in results if result.complaints], {rule for result in results for rule in result.reached}
 
 
 @pytest.mark.timeout(3600)
 def test_what_is_promised_holds_whatever_happens(redis: RealRedis) -> None:
     parts = [range(first, min(first + PART, SEEDS + 1)) for first in range(1, SEEDS + 1, PART)]
     found: list[Result] = []
+    reached: set[str] = set()
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as processes:
-        for failed in processes.map(failures, parts, [redis.socket] * len(parts)):
+        for failed, rules in processes.map(failures, parts, [redis.socket] * len(parts)):
             found += failed
+            reached |= rules
             if len(found) >= 3:
                 processes.shutdown(cancel_futures=True)
                 break
@@ -61,6 +66,7 @@ def test_what_is_promised_holds_whatever_happens(redis: RealRedis) -> None:
         shortest = shrink(found[0], lambda steps: simulate(found[0].seed, redis.socket, steps), seconds=60)
         others = [f"seed {result.seed}: {result.kind}" for result in found[1:]]
         pytest.fail(f"{shortest}\n  at the end:\n" + "\n".join([*shortest.trace[-60:], *others]), pytrace=False)
+    assert SEEDS < ENOUGH or reached >= OFTEN
 
 
 def test_a_seed_replays(redis: RealRedis) -> None:

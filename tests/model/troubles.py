@@ -24,6 +24,7 @@ POINTS = (
             "latest",
             "waiting",
             "under_way_of",
+            "followers",
             "pause_pool",
             "paused_pools",
             "change_generation",

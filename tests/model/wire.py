@@ -302,6 +302,7 @@ class StorePort(Port):
         self.retention = Port(node, "store", real.retention)
         self.history = Port(node, "store", real.history)
         self.transfer = Port(node, "store", real.transfer)
+        self.backfills = Port(node, "store", real.backfills)
 
 
 class QueuePort(Port):

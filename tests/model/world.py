@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastlane.services.assembly import Services
 from tests.model.checks import Witness
 from tests.model.clients import Clients
 from tests.model.loop import Pulse, Stuck
-from tests.model.places import HOSTS, POOLS, SETTINGS
+from tests.model.places import BEGINNING, HOSTS, LIMITS, POOLS, SETTINGS
 from tests.model.side import Hints, Keys
 from tests.model.wire import EnginePort, Node, QueuePort, StorePort, Wire
 from tests.support.clock import FakeClock
@@ -42,7 +43,7 @@ class World:
         self.seed = seed
         self.random = random.Random(f"{seed} world")
         self.pulse = Pulse()
-        self.clock = FakeClock()
+        self.clock = FakeClock(BEGINNING)
         self.wire = Wire(self.clock, self.pulse)
         self.witness = Witness(self)
         self.wire.observe = self.witness.observe
@@ -64,6 +65,8 @@ class World:
         self.engines: dict[str, dict[str, Run]] = {}
         self.down: set[str] = set()
         self.ever_down: set[str] = set()
+        self.absences: dict[str, list[tuple[int, int]]] = {}
+        """From when to when each host was away (milliseconds); the last one may go on."""
         self.ending = False
         self.workers: list[Employee] = []
         self.replicas: list[Replica] = []
@@ -235,14 +238,20 @@ class World:
         if host not in self.down:
             self.down.add(host)
             self.ever_down.add(host)
+            self.absences.setdefault(host, []).append((self.clock.now(), sys.maxsize))
             for employee in self.workers:
                 employee.executor.down(host)
 
     def host_up(self, host: str) -> None:
         if host in self.down:
             self.down.discard(host)
+            self.absences[host][-1] = (self.absences[host][-1][0], self.clock.now())
             for employee in self.workers:
                 employee.executor.up(host)
+
+    def was_lost(self, host: str, start: int) -> bool:
+        """Whether a host was away after this moment for so long that workers no longer waited for it."""
+        return any(until - max(since, start) >= LIMITS.host_lost_after * 1000 for since, until in self.absences.get(host, ()))
 
     async def lose_queue(self, state: "dict[bytes, bytes] | None", *, restarted: bool) -> None:
         """Redis has lost its data, or has those of an earlier moment; ``restarted``: another process of it answers from now on."""
@@ -290,6 +299,7 @@ class World:
         found = [f"pool {name} is paused" for name in self.witness.pauses.names]
         found += ["a client waits for its answer" for task in self._calls if task.get_name() == "call"]
         found += [f"job {job.id} has a tick at {job.next_tick}" for job in self.witness.jobs.values() if job.next_tick is not None]
+        found += self.witness.book.unfilled()
         for row in self.witness.rows.values():
             if not (row.status.final and row.settled and row.cleaned):
                 found.append(f"execution {row.id} is {row.status}, settled: {row.settled}, cleaned: {row.cleaned}")

@@ -40,7 +40,16 @@ BODY = """\
 What `POST /tasks/T` and `PUT /tasks/T/jobs/J` take. Only `image` is required. `PATCH` takes any of these
 fields.
 """
-NAMES = {"task_id": "T", "job_id": "J", "execution_id": "E", "delivery_id": "D", "pool": "P", "host": "H", "worker": "W"}
+NAMES = {
+    "task_id": "T",
+    "job_id": "J",
+    "execution_id": "E",
+    "delivery_id": "D",
+    "pool": "P",
+    "host": "H",
+    "worker": "W",
+    "calendar": "NAME",
+}
 DEEPEST = 4
 BODIES = ("Job", "JobChange", "HostRegistration", "Drain", "Reason")
 """The schemas of bodies, which have a table of their own."""

@@ -50,10 +50,11 @@ class CommandLine:
             self.environment["FASTLANE_URL"] = url
 
     async def start(self, *arguments: str, **options: Any) -> asyncio.subprocess.Process:
-        """Starts a process of its own; ``options`` are those of a subprocess."""
+        """Starts a process of its own; ``options`` are those of a subprocess. Ctrl-C ends it even where the tests run in the background of
+        a shell, which makes them ignore that."""
         pipe = asyncio.subprocess.PIPE
         streams = {"stdin": asyncio.subprocess.DEVNULL, "stdout": pipe, "stderr": pipe} | options
-        command = (sys.executable, "-m", "fastlane", *arguments)
+        command = ("env", "--default-signal=INT", sys.executable, "-m", "fastlane", *arguments)
         return await asyncio.create_subprocess_exec(*command, cwd=self.folder, env=self.environment, **streams)
 
     async def __call__(self, *arguments: str, input: bytes | None = None) -> Done:

@@ -24,9 +24,10 @@ from fastlane.errors import QueueDown
 from fastlane.executors.port import Executor
 from fastlane.models import transitions
 from fastlane.models.host import HostView
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, Spec, Started
+from fastlane.models.job import Ending, Execution, Failure, Spec, Started
 from fastlane.models.log import Hint, Piece
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick
@@ -110,7 +111,7 @@ class Fastlane:
         refused_after: float = 1.0,
         max_executions: int = MAX_EXECUTIONS,
         queue_time: TimeSource = redis_time,
-        queue_deadline: float = 1.0,
+        queue_deadline: float = PATIENCE,
         read_pools: Callable[[], Sequence[Pool]] | None = None,
         stands_in_after: int = STANDS_IN_AFTER,
         **settings: Any,

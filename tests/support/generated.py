@@ -11,10 +11,11 @@ from typing import Any
 
 from fastlane.web.api.body import BodyObject, Option
 from fastlane.web.api.container import CONTAINER_BODY, RESERVE_BODY, RESOURCES_BODY
+from fastlane.web.api.failing import ON_OOM_BODY
 from fastlane.web.api.job import JOB_BODY
 from fastlane.web.openapi import ApiDocument
 from fastlane.web.routes import ROUTES
-from tests.support import api_page, jobs_schema
+from tests.support import api_page, jobs_schema, mcp_tools
 from tests.support.docs import ROOT
 from tests.support.web_settings import web_settings
 
@@ -36,6 +37,9 @@ export const DURATIONS = %s;
 /** Options without a value, which set true. */
 export const FLAGS = %s;
 
+/** Options without a value, which set false. */
+export const OFFS = %s;
+
 /** Options that may be given several times: with a text of a list, or with a name and its value. */
 export const LISTS = %s;
 export const PAIRS = %s;
@@ -45,14 +49,21 @@ ROOTS = (
     "JobPage",
     "JobDetail",
     "Pools",
+    "Calendars",
     "ServerStatus",
     "TickPage",
+    "BackfillPreview",
     "History",
     "ExecutionDetail",
     "FailedJobPage",
+    "Forecast",
+    "ForecastImpact",
+    "PlannedRuns",
     "Why",
+    "Chain",
     "EventPage",
     "JobDeliveries",
+    "JobStats",
 )
 """The answers that pages read."""
 PLAIN = {
@@ -83,6 +94,7 @@ def _options() -> Iterator[tuple[str, Option]]:
     """The options by the paths of their fields."""
     bodies: Mapping[str, BodyObject] = {
         "": JOB_BODY,
+        "onOom.": ON_OOM_BODY,
         "resources.": RESOURCES_BODY,
         "resources.reserve.": RESERVE_BODY,
         "container.": CONTAINER_BODY,
@@ -97,10 +109,12 @@ def types() -> str:
     found: dict[str, str] = {}
     for root in ROOTS:
         _add(root, schemas, found)
-    known = {path: option for path, option in _options() if option.kind not in ("mounts", "configs")}
+    known = {path: option for path, option in _options() if option.kind not in ("mounts", "configs", "failures")}
     rows = [f'  "{path}": "{option.flags.split()[-1]}",' for path, option in known.items()]
-    durations = [path for path, option in known.items() if option.metavar == "DURATION" and not option.scheduled]
-    kinds = [[path for path, option in known.items() if option.kind in of] for of in (("flag",), ("list",), ("pairs", "variables"))]
+    durations = [path for path, option in known.items() if option.metavar == "DURATION" and path != "startIn"]  # that is text alone
+    kinds = [
+        [path for path, option in known.items() if option.kind in of] for of in (("flag",), ("off",), ("list",), ("pairs", "variables"))
+    ]
     return TYPES % ("\n".join(found.values()), "\n".join(rows), *map(json.dumps, (durations, *kinds)))
 
 
@@ -145,6 +159,7 @@ FILES: Mapping[Path, Callable[[], str]] = {
     jobs_schema.TARGET: jobs_schema.content,
     OPTIONS_TARGET: options,
     TYPES_TARGET: types,
+    mcp_tools.TARGET: lambda: mcp_tools.content(document()),
 }
 
 

@@ -77,7 +77,11 @@ class Installation:
     @property
     def workers(self) -> list[subprocess.Popen[bytes]]:
         """The processes of the role ``worker`` that have not ended."""
-        return [process for process in self.processes if _role(process) == "worker" and process.poll() is None]
+        return self.running("worker")
+
+    def running(self, role: str) -> list[subprocess.Popen[bytes]]:
+        """The processes of a role that have not ended."""
+        return [process for process in self.processes if _role(process) == role and process.poll() is None]
 
     def start(self, role: str, *, under: Sequence[str] = (), program: Path | None = None) -> subprocess.Popen[bytes]:
         """Starts ``fastlane up``, ``api`` or ``worker``. Its output goes to a file of that name in the folder.

@@ -138,3 +138,13 @@ def docker_command(node: Node, *words: str) -> str:
     """The output of the docker command at this node's socket."""
     command = ["docker", "-H", node.url, *words]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@contextlib.contextmanager
+def availability(node: Node, word: str) -> Iterator[None]:
+    """The node's availability for the block; then it is active again."""
+    docker_command(node, "node", "update", "--availability", word, node.name)
+    try:
+        yield
+    finally:
+        docker_command(node, "node", "update", "--availability", "active", node.name)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastlane import app, log, process
+from fastlane import app, log, process, sealing
 from fastlane.clock import Clock
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
@@ -63,6 +63,8 @@ def change_constants(options: ProcessOptions) -> None:
         deliverer.RECORD_WITHIN = options.record_within
     if options.builder_lost_after_ms is not None:
         rebuilder.BUILDER_LOST_AFTER = options.builder_lost_after_ms
+    if options.seal_lag_ms is not None:
+        sealing.LAG = options.seal_lag_ms
     if options.labels_gone_after_ms is not None:
         labels.GONE_AFTER = options.labels_gone_after_ms
     if options.mount is not None:

@@ -27,6 +27,8 @@ class ProcessOptions:
     """After which another worker rebuilds the queue."""
     labels_gone_after_ms: int | None = None
     """For which a service must be missing until its jobs stop."""
+    seal_lag_ms: int | None = None
+    """By which the seals of receipts stay behind."""
     mount: str | None = None
     """A folder that every container gets at ``/witness``, without its job asking for it."""
     journal: str | None = None

@@ -29,6 +29,7 @@ STORE = (
     "stop_job",
     "append",
     "close_tick",
+    "change_tick",
     "change_generation",
     "discard",
     "write_host",
@@ -36,10 +37,16 @@ STORE = (
     "insert_deliveries",
     "write_delivery",
     "write_mail_quota",
+    "take_unique_key",
+    "write",
+    "append_seal",
+    "write_head",
+    "write_place",
     *RULES,
 )
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe", "adopt")
-QUEUE_PARTS = ("generation", "reports", "tickets")
+PARTS = {"store": ("backfills", "seals"), "queue": ("generation", "reports", "tickets")}
+"""The parts of a port whose calls are watched, too, as if they were the port's own."""
 ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "services")
 
 NAMES = (*(f"store.{name}" for name in STORE), *(f"queue.{name}" for name in QUEUE), *(f"engine.{name}" for name in ENGINE))
@@ -146,7 +153,7 @@ class Watched(Intercepted):
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
-        return Watched(self._name, found, self._hook) if self._name == "queue" and name in QUEUE_PARTS else found
+        return Watched(self._name, found, self._hook) if name in PARTS.get(self._name, ()) else found
 
     async def _watch(self, call: Call) -> Any:
         point = f"{self._name}.{call.name}"

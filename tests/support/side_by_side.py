@@ -35,7 +35,7 @@ UNITS = (
         f"{INTEGRATION}stack_and_its_jobs.py",
         f"{INTEGRATION}docker_pages.py",
     ),
-    (f"{INTEGRATION}three_swarms.py",),
+    (f"{INTEGRATION}three_swarms.py", f"{INTEGRATION}everywhere.py"),
     (f"{INTEGRATION}hosts_under_load.py", f"{INTEGRATION}cut_follow.py"),
     (f"{INTEGRATION}false_words.py", f"{INTEGRATION}swarms_script.py"),
     # Only these create networks, volumes and secrets on the shared engine, so that one of them can look at all that is there.

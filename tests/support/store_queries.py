@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from fastlane.models.event import Position, Source, Span, at
+from fastlane.models.job import Task
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.retention import HOUR, Cuts, HourCount, JobHistory, TaskHour, WantedHours
@@ -81,6 +82,20 @@ QUERIES: dict[str, Query] = {
     "hour_rows": lambda store: store.transfer.hour_rows(10),
     "hour_rows after": lambda store: store.transfer.hour_rows(10, COUNTED),
     "restore_hours": lambda store: store.transfer.restore_hours([COUNTED]),
+    "tick": lambda store: store.tick("x"),
+    "backfill of a job": lambda store: store.backfills.of_job("j"),
+    "backfills of jobs": lambda store: store.backfills.of_jobs(["j", "k"]),
+    "running backfills": lambda store: store.backfills.running(10),
+    "running backfills after": lambda store: store.backfills.running(10, (4_000, "x")),
+    "calendars": lambda store: store.calendars.named(["a", "b"]),
+    "all calendars": lambda store: store.calendars.all(10, "a"),
+    "names of calendars": lambda store: store.calendars.names(10),
+    "jobs_naming calendars": lambda store: store.calendars.jobs_naming(10, "a"),
+    "prune backfills": lambda store: store.backfills.prune(5_000, 10),
+    "ticks_between": lambda store: store.backfills.ticks_between("j", 1, 5_000, 10),
+    "ticks_between after": lambda store: store.backfills.ticks_between("j", 1, 5_000, 10, (4_000, "x")),
+    "attempts": lambda store: store.backfills.attempts(["a", "b"]),
+    "kept_since": lambda store: store.backfills.kept_since("j"),
     "mail_quotas": lambda store: store.transfer.mail_quotas(10, "q"),
     "create": lambda store: store.create(*new()),
     "stop_job": lambda store: store.stop_job("j", 1),
@@ -118,7 +133,7 @@ QUERIES: dict[str, Query] = {
     "list_failures": lambda store: store.list_failures(WantedFailures(since=5), PAGE),
     "list_failures after": lambda store: store.list_failures(WantedFailures(), NEXT_JOB),
     "list_failures of visible tasks": lambda store: store.list_failures(WantedFailures(since=5, visible="t"), NEXT_JOB),
-    "task_summaries": lambda store: store.task_summaries(["t", "u"], 5),
+    "task_summaries": lambda store: store.task_summaries([Task("t", 1, 1, 0), Task("u", 1, 1, 0)], 5),
     "was_deleted": lambda store: store.was_deleted("e"),
     "host_load": lambda store: store.host_load("h", None, 1),
     "images_under_way": lambda store: store.images_under_way(),

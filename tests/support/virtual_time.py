@@ -11,8 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 from fastlane.models import job_change, transitions
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, Job, Started
+from fastlane.models.job import Ending, Execution, Failure, Job, Started
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule, ScheduleKind as When
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease

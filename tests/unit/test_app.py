@@ -1,5 +1,7 @@
 """Every setting reaches the part that it is for."""
 
+import subprocess
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -37,3 +39,12 @@ def test_a_setting_reaches_the_worker(name, value, of_worker):
 def test_a_limit_reaches_the_worker(name, limit):
     found = asdict(app.worker_settings(Settings.defaults(**{name: 12345.0})).limits)
     assert found == asdict(app.worker_settings(Settings.defaults()).limits) | {limit: 12345.0}
+
+
+def test_a_server_on_sqlite_loads_neither_the_driver_of_mongodb_nor_docker_py() -> None:
+    """They take 24 MiB of each process. docker-py is loaded when a Docker configuration has credentials to read."""
+    script = "import sys; import fastlane.app, fastlane.cli.servers; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.split())
+    assert "fastlane.storage.sqlite.store" in loaded
+    assert not {"pymongo", "motor", "bson", "docker", "requests"} & loaded

@@ -7,6 +7,10 @@ from collections.abc import Set
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.texts
+
 ROOT = Path(__file__).parents[2]
 RAISERS = frozenset({"raises", "warns", "fail", "expect", "wait_for", "wait_until", "until", "check_schema", "validate"})
 """What fails a test by itself: pytest's own, and waits for a condition with a deadline."""

@@ -13,6 +13,8 @@ from tests.support import api_page, generated
 from tests.support.docs import CODE, PAGES, ROOT, commands
 from tests.unit.web.test_document import DOCUMENT, operations
 
+pytestmark = pytest.mark.texts
+
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 GENERATED = {"docs/configuration.md", "docs/api.md"}
 HISTORY = {"CHANGELOG.md", *(name for name in NAMES if name.startswith("docs/decisions/"))}
@@ -26,6 +28,12 @@ UNCLEAR = re.compile(
     re.IGNORECASE,
 )
 """Words that stand where the subject should be said, or that nobody would say. CONTRIBUTING.md: "How the code reads"."""
+UNCLEAR_MESSAGE = re.compile(
+    r"\banew\b|\bin place of\b|\bof which\b|(?<!there )\b(is|are) no (?!longer)\w"
+    r"|\b(is|are) to (have|be|succeed|start|do)\b|\bfor so long\b",
+    re.IGNORECASE,
+)
+"""Words of a book rather than of a program, in what users read: errors, help, and the texts of the API's document."""
 FOLDERS = ("fastlane", "builder", "tests", "docs", "static", "scripts", "benchmarks")
 WIDTH = 110
 
@@ -122,18 +130,47 @@ def is_there(file, test=None):
     return path.is_file() and (test is None or re.search(rf"^(?:async )?def {test}\(", path.read_text("utf-8"), re.MULTILINE))
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Each docstring and string of a module, with its line: what people read stands in them."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+def texts(source: str) -> Iterator[tuple[int, str, bool]]:
+    """Each string of a module, with its line, and whether it is a message and not a docstring: what people read stands in them."""
+    nodes = list(ast.walk(ast.parse(source)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.lineno, " ".join(node.value.split())
+            yield node.lineno, " ".join(node.value.split()), id(node) not in docstrings
+
+
+def unclear(source: str) -> list[tuple[int, str]]:
+    """The texts that would be clearer in other words, with their lines."""
+    found = texts(source)
+    return [(line, text) for line, text, is_message in found if UNCLEAR.search(text) or (is_message and UNCLEAR_MESSAGE.search(text))]
 
 
 def test_docstrings_and_messages_say_their_subject():
     package = ROOT / "fastlane"
     modules = [path for path in package.rglob("*.py") if "synchronous" not in path.parts]
     assert len(modules) > 50
-    assert [f"{path}:{line}: {text}" for path in modules for line, text in texts(path) if UNCLEAR.search(text)] == []
+    assert [f"{path}:{line}: {text}" for path in modules for line, text in unclear(path.read_text("utf-8"))] == []
+
+
+def test_the_sources_of_the_pages_say_their_subject():
+    sources = [path for ending in ("*.ts", "*.html") for path in (ROOT / "static/src").rglob(ending)]
+    assert len(sources) > 50
+    lines = [(path, line) for path in sources for line in path.read_text("utf-8").splitlines()]
+    assert [f"{path}: {line.strip()}" for path, line in lines if UNCLEAR.search(line)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("'the job is to be unique'", False),  # a docstring
+        ("raise ValueError('the job is to be unique')", True),
+        ("raise ValueError('there is no job')", False),
+        ("raise ValueError('image is no object')", True),
+        ("'Those of the task.'", True),
+    ],
+)
+def test_an_unclear_text_is_found(source, found):
+    assert bool(unclear(source)) is found
 
 
 @pytest.mark.parametrize("page", [page for page, name in zip(PAGES, NAMES, strict=True) if name not in HISTORY | GENERATED])
@@ -151,7 +188,7 @@ def test_each_decision_is_listed_once_under_its_own_title():
 
 def test_each_number_without_a_decision_is_explained():
     folder = ROOT / "docs/decisions"
-    explained = (folder / "README.md").read_text("utf-8").partition("## Numbers without a record")[2].partition("no commit has")[0]
+    explained = (folder / "README.md").read_text("utf-8").partition("## Numbers without a record")[2].partition("there never were")[0]
     spans = re.findall(r"\b(\d{4})(?:\s+to\s+(\d{4}))?", explained)
     missing = [number for first, last in spans for number in range(int(first), int(last or first) + 1)]
     there = [int(path.name[:4]) for path in folder.glob("[0-9]*.md")]

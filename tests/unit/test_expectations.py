@@ -73,6 +73,7 @@ def test_the_committed_expectations_are_of_what_is_counted() -> None:
     assert about.keys() == quick.surroundings().keys()
     steps: Any = [f"{step}: {what}" for step in ("enqueue", "dispatch", "end") for what in ("statements", "Redis")]
     on_mongo = [f"{step}: MongoDB" for step in ("enqueue", "dispatch", "end")]
+    keys = [f"keys on MongoDB, {jobs} jobs" for jobs in ("1,000", "100,000")]
     engine = ["engine, ended at once", "engine, seen running"]
-    assert list(expected) == [*steps, *on_mongo, *engine, "instructions"]
+    assert list(expected) == [*steps, *on_mongo, *keys, *engine, "instructions"]
     assert expected["instructions"].keys() == {"enqueue", "dispatch and end"}

@@ -2,10 +2,14 @@
 tables do not allow."""
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+pytestmark = pytest.mark.texts
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
@@ -25,34 +29,41 @@ ALLOWED = {
     "config": ("models", "errors", "log"),
     "models": ("errors", "secret_text"),
     "storage.retention_port": ("models", *LEAVES),
-    "storage.base": ("storage.retention_port", "models", *LEAVES),
+    "storage.seal_port": ("models", *LEAVES),
+    "storage.base": ("storage.retention_port", "storage.seal_port", "models", *LEAVES),
     "queue.port": ("models", *LEAVES),
     "executors.port": ("models", *LEAVES),
     "notify.port": ("models", *LEAVES),
     "tracing.port": ("models", *LEAVES),
     "tracing": ("tracing.port", "models", *LEAVES),
-    "storage": ("storage.base", "storage.retention_port", "models", *LEAVES),
+    "storage": ("storage.base", "storage.retention_port", "storage.seal_port", "models", *LEAVES),
     "queue.executions": ("queue.port", "storage.base", "models", *LEAVES),
     "queue": ("queue.port", "models", *LEAVES),
     "executors": ("executors.port", "models", *LEAVES),
     "directory": ("storage.base", "models", *LEAVES),
-    "streams": ("storage.base", "queue.port", "executors.port", "models", *LEAVES),
+    "calendars": ("storage.base", "models", *LEAVES),
+    "sealing": ("storage.base", "storage.retention_port", "storage.seal_port", "models", *LEAVES),
+    "icalendar_file": ("models", *LEAVES),
+    "receipt_file": ("models", *LEAVES),
+    "streams": ("calendars", "storage.base", "queue.port", "executors.port", "models", *LEAVES),
     "notify": ("notify.port", "models", *LEAVES),
     "services": (
         *("storage.base", "queue.port", "queue.executions", "streams", "directory", "models"),
+        *("calendars", "icalendar_file", "sealing", "storage.seal_port"),
         *LEAVES,
     ),
     "scheduler": (
         *("storage.base", "storage.retention_port", "queue.port", "queue.executions", "executors.port", "notify.port", "tracing.port"),
-        *("streams", "directory", "models", *LEAVES),
+        *("streams", "directory", "calendars", "sealing", "models", *LEAVES),
     ),
     "sources": ("services", "executors.port", "queue.port", "storage.base", "directory", "models", *LEAVES),
-    "web": ("services", "streams", "tracing.port", "models", *LEAVES),
+    "mcp": (),
+    "web": ("services", "mcp", "icalendar_file", "streams", "tracing.port", "models", *LEAVES),
     "embedded": ("liveness", *LEAVES),
     "client": (),
-    "cli.client": ("client",),
+    "cli.client": ("client", "mcp"),
     "storage.transfer": ("storage", "storage.base", "models", *LEAVES),
-    "cli": ("cli.client", "app", "liveness", "process", "error_reports", "storage.transfer", *LEAVES),
+    "cli": ("cli.client", "app", "receipt_file", "liveness", "process", "error_reports", "storage.transfer", *LEAVES),
 }
 ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""
@@ -99,13 +110,39 @@ def group_of(module: str) -> str:
     return next((group for group in longest if group in ALLOWED), "cli" if parts[0] == "__main__" else parts[0])
 
 
-def imports_of(source: str) -> Iterator[tuple[int, str]]:
-    """Line and absolute name of everything that a module imports, inside functions too; ``from a import b`` gives ``a.b``."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from ((node.lineno, "." * node.level + f"{node.module or ''}.{alias.name}") for alias in node.names)
+class Facts(NamedTuple):
+    """What tests here ask of a module; each module is parsed once for all of them."""
+
+    docstring: str | None
+    imports: list[tuple[int, str]]
+    """Line and absolute name of everything that it imports, inside functions too; ``from a import b`` gives ``a.b``."""
+    private: list[tuple[int, str]]
+    """Line and text of each private attribute of another object that it uses."""
+    parameters: list[tuple[str, int]]
+    """Its functions, methods and constructors, each with the number of its parameters beside ``self`` and ``cls``."""
+    classes: list[str]
+
+
+@cache
+def facts_of(source: str) -> Facts:
+    tree = ast.parse(source)
+    facts = Facts(ast.get_docstring(tree), [], [], [], [])
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                facts.imports.extend((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(names=names):
+                facts.imports.extend((node.lineno, "." * node.level + f"{node.module or ''}.{alias.name}") for alias in names)
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                pass
+            case ast.Attribute(attr=name) if name.startswith("_") and not name.startswith("__"):
+                facts.private.append((node.lineno, ast.unparse(node)))
+            case ast.FunctionDef(args=args) | ast.AsyncFunctionDef(args=args):
+                given = [*args.posonlyargs, *args.args, *args.kwonlyargs]
+                facts.parameters.append((node.name, sum(one.arg not in ("self", "cls") for one in given)))
+            case ast.ClassDef(name=name):
+                facts.classes.append(name)
+    return facts
 
 
 def module_in(name: str) -> str | None:
@@ -121,7 +158,7 @@ def module_in(name: str) -> str | None:
 
 def wrong_arrows(module: str, source: str) -> list[str]:
     group, wrong = group_of(module), []
-    for line, name in imports_of(source):
+    for line, name in facts_of(source).imports:
         target = module_in(name)
         if name.startswith("."):
             wrong.append(f"{module}:{line} imports {name}; write the absolute name")
@@ -180,7 +217,7 @@ def arrows_inside(package: str) -> dict[str, set[str]]:
         if module in (package, "") or not module.startswith(inside):
             continue
         part = module.removeprefix(inside).split(".")[0]
-        targets = [module_in(name) or "" for _, name in imports_of(path.read_text())]
+        targets = [module_in(name) or "" for _, name in facts_of(path.read_text()).imports]
         parts = {target.removeprefix(inside).split(".")[0] for target in targets if target != package and target.startswith(inside)}
         arrows.setdefault(part, set()).update(parts - {part, ""})
     return arrows
@@ -214,10 +251,7 @@ def test_a_circle_of_parts_is_found():
 
 def private_reads(module: str, source: str) -> list[str]:
     """Each private attribute of another object that a module uses."""
-    attributes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
-    others = [node for node in attributes if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))]
-    found = [(node.lineno, ast.unparse(node)) for node in others if not node.attr.startswith("__")]
-    return [f"{module}:{line} uses {name}" for line, name in found if name not in PRIVATE_ALLOWED]
+    return [f"{module}:{line} uses {name}" for line, name in facts_of(source).private if name not in PRIVATE_ALLOWED]
 
 
 def test_no_object_reads_the_private_attributes_of_another():
@@ -241,15 +275,45 @@ def test_a_private_read_is_found(source, found):
 LONGEST = 700
 """Lines of a module. Most have 150 to 600: what is read together stands together."""
 
-GENERATED = {"client.contract"}
+GENERATED = {"client.contract", "_version"}
 """Modules that code writes, and nobody reads from top to end."""
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - GENERATED), ids=lambda module: module or "fastlane")
 def test_a_module_is_short_and_says_what_it_owns(module):
     source = MODULES[module].read_text()
-    assert ast.get_docstring(ast.parse(source)), "has no docstring"
+    assert facts_of(source).docstring, "has no docstring"
     assert len(source.splitlines()) <= LONGEST, f"is longer than {LONGEST} lines"
+
+
+SMALLEST = 50
+"""Lines of a module that only one other module imports. A smaller one belongs into that, where both fit into ``LONGEST`` lines."""
+
+
+def small_modules(sources: Mapping[str, str], packages: Collection[str]) -> list[str]:
+    """The modules, packages left out, that have few lines and one importer with room for them."""
+    importers: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        for _, name in facts_of(source).imports:
+            importers.setdefault(module_in(name) or "", set()).add(module)
+    lines = {module: len(source.splitlines()) for module, source in sources.items()}
+    alone = {module: min(found) for module, found in importers.items() if len(found) == 1}
+    small = [module for module in lines if module in alone and module not in packages and lines[module] < SMALLEST]
+    return [module for module in small if lines[module] + lines[alone[module]] <= LONGEST]
+
+
+def test_a_small_module_has_several_importers():
+    sources = {module: path.read_text() for module, path in MODULES.items() if module not in GENERATED}
+    assert small_modules(sources, PACKAGES) == []
+
+
+@pytest.mark.parametrize(
+    ("app", "process", "found"),
+    [("", "", ["clock"]), ("x = 1\n" * LONGEST, "", []), ("", "import fastlane.clock", [])],
+    ids=["one importer", "no room", "several importers"],
+)
+def test_a_small_module_with_one_importer_is_found(app, process, found):
+    assert small_modules({"clock": "import time", "app": f"from fastlane.clock import Clock\n{app}", "process": process}, ()) == found
 
 
 MOST_PARAMETERS = 7
@@ -263,10 +327,7 @@ MANY_PARAMETERS = {
 
 def long_signatures(module: str, source: str) -> list[str]:
     """The functions of a module with more parameters than a reader can hold, methods and constructors too."""
-    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    given = {node: [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs] for node in functions}
-    counts = {node: sum(one.arg not in ("self", "cls") for one in all_of) for node, all_of in given.items()}
-    return [f"{module}.{node.name}" for node, count in counts.items() if count > MOST_PARAMETERS]
+    return [f"{module}.{name}" for name, count in facts_of(source).parameters if count > MOST_PARAMETERS]
 
 
 def test_functions_and_constructors_have_few_parameters():
@@ -285,15 +346,11 @@ SAME_NAME = ("Changed", "Conflict", "Forbidden", "Invalid", "NotFound", "NotStar
 problem has one name on both sides. No other two classes share a name."""
 
 
-def classes_of(source: str) -> list[str]:
-    return [node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
-
-
 def test_no_two_classes_have_one_name():
     homes: dict[str, list[str]] = {}
     for module, path in MODULES.items():
         if module not in GENERATED and not module.startswith("client.synchronous"):
-            for name in classes_of(path.read_text()):
+            for name in facts_of(path.read_text()).classes:
                 homes.setdefault(name, []).append(module)
     fair = {name: ["client.errors", "errors"] for name in SAME_NAME}
     assert {name: found for name, found in homes.items() if len(found) > 1} == fair

@@ -8,6 +8,8 @@ import pytest
 from tests.faults.mutants import PLANTED, Gone, planted
 from tests.faults.nearest import exists
 
+pytestmark = pytest.mark.texts
+
 ROWS = tomllib.loads(PLANTED.read_text("utf-8"))["fault"]
 
 

@@ -11,6 +11,8 @@ from fastlane.web.http import connection
 from fastlane.web.streaming import websocket
 from tests.support.docs import ROOT
 
+pytestmark = pytest.mark.texts
+
 SECOND, MINUTE, DAY = 1_000, 60_000, 86_400_000
 
 PROMISES = [

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.support.shares import in_share
 from tests.support.side_by_side import UNITS, Units, check_units, in_order
 
 BROWSER = [f"tests/browser/test_pages.py::test_page[{number}]" for number in range(6)]
@@ -74,3 +75,11 @@ def test_a_test_outside_of_the_units_that_starts_a_browser_is_told_to_join() -> 
     with pytest.raises(pytest.UsageError, match=r"test_new\.py::test_x starts a browser: name its file in UNITS"):
         check_units([item("tests/http/test_new.py::test_x", "browser_url")])
     check_units([item(BROWSER[0], "browser_url"), item(OTHERS[0], "server")])
+
+
+def test_commits_have_different_shares_and_some_of_them_together_have_all_tests() -> None:
+    shares = [{one for one in (*BROWSER, *CRASH, *OTHERS) if in_share(one, f"commit-{number}", 3)} for number in range(20)]
+    assert set.union(*shares) == {*BROWSER, *CRASH, *OTHERS}
+    assert 1 < len(set(map(frozenset, shares))) <= 3
+    assert all(len(share & set(BROWSER)) in (0, len(BROWSER)) for share in shares)
+    assert any(0 < len(share & set(CRASH)) < len(CRASH) for share in shares)  # these share nothing

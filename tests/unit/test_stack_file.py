@@ -30,6 +30,8 @@ from tests.support.docs import ROOT, blocks, commands_in, section
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.texts
+
 STACK = (ROOT / "swarm-stack.yml").read_text()
 MONITORING = (ROOT / "stack/monitoring.yml").read_text()
 BOTH = STACK + MONITORING

@@ -129,6 +129,9 @@ def _triggers(given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     if given.get("manual"):
         del given["manual"]
         return {"triggers": {"manual": True}}
+    if given.get("after"):
+        own |= {"overlap": overlap}
+        return {}
     cron, zone = given.get("cron"), given.get("timezone", DEFAULT_ZONE)
     entries = [one if isinstance(one, dict) else {"cron": one} for one in (cron if isinstance(cron, list) else [cron])]
     if not all(DIGITS.fullmatch(str(one["cron"])) and one.get("overlap", "skip") in CONCURRENCY_OF for one in entries):

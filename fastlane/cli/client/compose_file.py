@@ -262,10 +262,10 @@ DEFAULT_ZONE = "UTC"
 def _read_triggers(reading: Reading, given: Mapping[str, Any], own: dict[str, Any]) -> None:
     """When the job runs. Docker's defaults differ from ours: UTC, and no run beside another one."""
     triggers = given.get("triggers")
-    if triggers is None and (own.get("cron") is not None or own.get("manual") is True):
+    if triggers is None and (own.get("cron") is not None or own.get("manual") is True or own.get("after")):
         return
     if not isinstance(triggers, dict):
-        reading.fault('is missing; write {manual: true}, or {schedule: ["0 3 * * *"]}', "triggers")
+        reading.fault('is missing; write {manual: true}, {schedule: ["0 3 * * *"]}, or after in x-fastlane', "triggers")
         return
     for name in triggers:
         if name not in TRIGGERS:
@@ -280,7 +280,8 @@ def _read_triggers(reading: Reading, given: Mapping[str, Any], own: dict[str, An
         if manual is False:
             reading.note("has no effect: who may run a job by hand is said by the roles of users", "triggers", "manual")
     elif manual is True:
-        reading.put("manual", True, "triggers", "manual")
+        if not own.get("after"):  # one that follows others can be run by hand, too
+            reading.put("manual", True, "triggers", "manual")
     else:
         reading.fault("would never run the job; write manual: true, or a schedule", "triggers")
     if "overlap" not in own:

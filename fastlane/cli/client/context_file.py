@@ -58,7 +58,7 @@ def load() -> Contexts:
 
 
 def save(contexts: Contexts) -> None:
-    """Writes the file anew, at once, readable for its owner only."""
+    """Replaces the file in one step; only its owner can read it."""
     file = path()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     rows = {

@@ -24,7 +24,7 @@ TASK = click.option("-t", "--task", metavar="TASK", default=DEFAULT_TASK, show_d
 ROWS = json.loads(Path(__file__).with_name("options.json").read_text("utf-8"))
 """The options that are fields: written from the server's declarations of the fields by tests/support/generated.py."""
 TYPES = {"integer": int, "number": float}
-REPEATED = ("variables", "pairs", "mounts", "configs", "list")
+REPEATED = ("variables", "pairs", "mounts", "configs", "list", "failures")
 """The kinds of options that may be given several times."""
 
 
@@ -42,7 +42,7 @@ def job_options(*, scheduled: bool = False) -> Callable[[F], F]:
 
 def _option(row: Mapping[str, Any]) -> Callable[[F], F]:
     kind = row["kind"]
-    if kind == "flag":
+    if kind in ("flag", "off"):
         return click.option(*row["flags"], _name(row), is_flag=True, default=None, help=row["help"])
     type = click.Choice(kind.split("|")) if "|" in kind else TYPES.get(kind)
     return click.option(*row["flags"], _name(row), metavar=row["metavar"] or None, type=type, multiple=kind in REPEATED, help=row["help"])
@@ -79,6 +79,10 @@ def job_fields(options: dict[str, Any]) -> "JobFields":
                 given = list(map(_mount, given))
             case "configs":
                 given = list(map(_config, given))
+            case "off":
+                given = False if given else None
+            case "failures":
+                given = _failures(given)
         if given is not None and given != () and given != [] and given != {}:
             *above, last = row["field"].split(".")
             place = fields
@@ -124,6 +128,12 @@ def _config(text: str) -> dict[str, str]:
     """The name of a config, and its file."""
     name, _, target = text.partition(":")
     return {"name": name, "target": target} if target else {"name": name}
+
+
+def _failures(texts: Sequence[str]) -> list[Any]:
+    """Reasons of failures, and exit codes."""
+    codes = [int(text) for text in texts if text.isdecimal()]
+    return [*(text for text in texts if not text.isdecimal()), *([{"exitCodes": codes}] if codes else [])]
 
 
 def _mount(text: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Following:
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._heard = asyncio.Event()
         self._asked = self._stopping = False
+        self.last = self.execution
 
     async def exit_code(self) -> int:
         """Follows to the end. Returns the exit code of ``fastlane run``."""
@@ -84,7 +85,7 @@ class Following:
 
     async def _read(self) -> int:
         wanted = LogQuery(self.task, self.job, self.execution)
-        last = self.execution
+        last = self.last
         async for event in self.client.events(wanted, on_lost=self._lost):
             self._heard.set()
             match event:
@@ -93,7 +94,7 @@ class Following:
                     stream.write(event.data)
                     stream.flush()
                 case AttemptBegan():
-                    last = event.execution_id
+                    last = self.last = event.execution_id
                     self._say(f"attempt {event.attempt}")
                 case Failed() | Ended():
                     pass

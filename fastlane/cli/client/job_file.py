@@ -91,13 +91,13 @@ def _job(set_name: str, key: str, defaults: Mapping[str, Any], given: object, fa
     if not isinstance(given, dict):
         faults.append(f"jobs.{key}: is not a map of fields")
         given = {}
-    left_out = OF_CRON if given.get("manual") is True else ("manual",) if given.get("cron") is not None else ()
+    left_out = OF_CRON if given.get("manual") is True or given.get("after") else ("manual",) if given.get("cron") is not None else ()
     if any(given.get(name) is not None for name in SUBJECTS):
         left_out = (*left_out, *SUBJECTS)
     fields = {**{name: value for name, value in defaults.items() if name not in left_out}, **given}
     task = str(fields.pop("task", key))
-    if fields.get("cron") is None and fields.get("manual") is not True:
-        faults.append(f"jobs.{key}.cron: is missing; a file has jobs that run by a schedule, or by hand (manual: true)")
+    if fields.get("cron") is None and fields.get("manual") is not True and not fields.get("after"):
+        faults.append(f"jobs.{key}.cron: is missing; a file has jobs that run by a schedule, by hand (manual: true), or after others")
     faults += [f"jobs.{key}.{name}: cannot be applied again and again; use cron, or `fastlane schedule`" for name in ONCE if name in fields]
     labels = fields.get("labels") or {}
     if not isinstance(labels, dict):

@@ -223,13 +223,14 @@ def _schedule(one: OfeliaJob, say: Callable[[str], None]) -> dict[str, Any]:
     text = zone[2] if zone else text
     more = {"timezone": zone[1]} if zone else {}
     if every := EVERY.fullmatch(text):
-        cron = _every(*(int(part or 0) for part in every.groups()))
-        if cron is None:
-            raise NotCarriedOver(f"{text!r} is no interval of whole minutes that divides an hour or a day, as a cron has it")
-        say(f"{one.place}: {text!r} counted from the start of Ofelia; {cron!r} goes by the clock")
-        return {"cron": cron, **more}
+        hours, minutes, seconds = (int(part or 0) for part in every.groups())
+        total = hours * 3600 + minutes * 60 + seconds
+        if not total or total % 60:
+            raise NotCarriedOver(f"{text!r} is not an interval of whole minutes")
+        say(f"{one.place}: {text!r} counted from the start of Ofelia, and counts from when the job is made")
+        return {"cron": text, **more}
     if text.startswith("@") and text.lower() not in WORDS:
-        what = "is no interval of whole hours, minutes and seconds" if text.lower().startswith("@every") else "has no counterpart"
+        what = "is not an interval of whole hours, minutes and seconds" if text.lower().startswith("@every") else "has no counterpart"
         raise NotCarriedOver(f"{text!r} {what}")
     fields = text.split(" ")
     if len(fields) == 6:
@@ -239,19 +240,6 @@ def _schedule(one: OfeliaJob, say: Callable[[str], None]) -> dict[str, Any]:
     if len(fields) != FIELDS and not text.startswith("@") and "${" not in text:
         raise NotCarriedOver(f"{text!r} has not the five fields of a cron")
     return {"cron": " ".join(fields).replace("?", "*"), **more}
-
-
-def _every(hours: int, minutes: int, seconds: int) -> str | None:
-    """The cron for an interval; None where there is none."""
-    total = hours * 3600 + minutes * 60 + seconds
-    if total == 0 or total % 60:
-        return None
-    of_minutes, of_hours = total // 60, total // 3600
-    if of_minutes < 60:
-        return None if 60 % of_minutes else "* * * * *" if of_minutes == 1 else f"*/{of_minutes} * * * *"
-    if total % 3600 or of_hours > 24 or 24 % of_hours:
-        return None
-    return {1: "0 * * * *", 24: "0 0 * * *"}.get(of_hours, f"0 */{of_hours} * * *")
 
 
 def _notified(one: OfeliaJob, say: Callable[[str], None]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from fastlane.cli.client.file_chains import completed, ordered, without
 from fastlane.cli.client.job_file import SECRETS_LABEL, SET_LABEL, JobSet, WantedJob
 from fastlane.cli.client.wording import in_commands
 from fastlane.client import Conflict, Forbidden, Invalid, NotFound, Refused
@@ -19,7 +20,8 @@ CREATE, CHANGE, REMOVE, KEEP = "create", "change", "remove", "keep"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the plan, for one job: with which fields, and for which version. ``changes``: field, old and new value, for people."""
+    """A step of the plan, for one job: with which fields, and for which version. ``changes``: field, old and new value, for people.
+    ``forecast``: what it would do to its pool, where that was asked for."""
 
     kind: str
     name: str
@@ -28,18 +30,20 @@ class Step:
     fields: Mapping[str, Any] | None = None
     etag: str | None = None
     changes: Sequence[tuple[str, object, object]] = ()
+    forecast: Mapping[str, Any] | None = None
 
 
 class Rejected(Exception):
     """The server rejects jobs of a file; the text has a line for each fault."""
 
 
-def plan(client: "Client", wanted: JobSet) -> list[Step]:
-    """The steps, without doing any. Raises Rejected."""
-    steps, faults = [], []
-    for job in wanted.jobs:
+def plan(client: "Client", wanted: JobSet, *, forecast: bool = False) -> list[Step]:
+    """The steps, without doing any; with ``forecast``, each says what its job would do to its pool. Raises Rejected."""
+    steps = list[Step]()
+    jobs, faults = ordered(wanted.jobs)
+    for job in () if faults else jobs:
         try:
-            steps.append(_step(client, job))
+            steps.append(_step(client, job, {step.job for step in steps if step.kind == CREATE}, forecast))
         except (Invalid, Forbidden, Conflict) as error:
             faults += _faults(job, error)
     if faults:
@@ -67,16 +71,18 @@ def _faults(job: WantedJob, error: Refused) -> list[str]:
     return [in_commands(line) for line in lines]
 
 
-def _step(client: "Client", job: WantedJob) -> Step:
-    preview = client.jobs.preview_put(job.task, job.id, cast("Any", job.fields))
+def _step(client: "Client", job: WantedJob, to_create: set[str], forecast: bool) -> Step:
+    """``to_create``: jobs of the file that the server does not have yet."""
+    preview = dict(client.jobs.preview_put(job.task, job.id, cast("Any", without(job.fields, to_create)), forecast=forecast))
+    preview["schedule"] = completed(cast("Any", preview["schedule"]), job.fields, to_create)
     fields = with_secrets(job, cast("Any", preview["spec"]))
-    step = Step(CREATE, f"{job.task}/{job.key}", job.task, job.id, fields)
+    step = Step(CREATE, f"{job.task}/{job.key}", job.task, job.id, fields, forecast=cast("Any", preview.get("forecast")))
     try:
         found = client.jobs.get_with_etag(job.task, job.id)
     except NotFound:
         return step
     old = found.body["job"]
-    changes = list(changes_between(_given(old), _given(preview)))
+    changes = list(changes_between(_given(old), _given(cast("Any", preview))))
     changes += changes_between({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
     if job.taken_over and [field for field, before, _ in changes if before is None] == [SET_FIELD] and len(changes) == 1:
         changes = []  # it gets the name of its set with its first change

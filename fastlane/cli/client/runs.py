@@ -46,7 +46,7 @@ def run_options(function: F) -> F:
     function = click.option("--attempt", type=number, metavar="NUMBER", help="This attempt, of the newest run unless another is chosen.")(
         function
     )
-    return click.option("--execution", metavar="ID", help="This execution, in place of the newest.")(function)
+    return click.option("--execution", metavar="ID", help="This execution instead of the newest.")(function)
 
 
 def find_run(client: "Client", text: str, choice: RunChoice, *, newest: bool = False, ran: bool = False) -> Run:
@@ -93,6 +93,8 @@ def _tick(client: "Client", job: JobName, text: str) -> str:
     if not rows:
         raise WrongName(f"--tick: {job} has no tick {text!r}; `fastlane ticks {job}` lists them")
     ran = [row for row in rows if row["execution"]]
+    if len({row["due"] for row in ran}) == 1:  # one due time, which ran again: the last of these runs
+        ran = [max(ran, key=lambda row: row["createdAt"])]
     if len(ran) > 1:
         times = ", ".join(row["due"] for row in ran[:3])
         raise WrongName(f"--tick: {text!r} could be {len(ran)} ticks: {times}; write more of the time, or the tick's id")

@@ -11,6 +11,7 @@ WORDS = {
     r"or PATCH other fields, which keeps it as it is": "or change other fields only, which keeps it as it is",
     r"GET it again, and make your change to what it is now": "look at it again, and make your change to what it is now",
     r"GET its deliveries": "`fastlane deliveries` lists them",
+    r"; PUT /calendars/(\S+) makes it": r"; `fastlane calendars put \1` makes it",
     r"or add \?force=1": "or use --force",
     r"add \?force=1": "use --force",
     r"or add \?stop=1": "or use --stop",
@@ -22,6 +23,7 @@ WORDS = {
     r"DELETE /hosts/(\S+)\?force=1": r"run `fastlane hosts rm --force \1`",
     r"GET /pools shows": "`fastlane pools` shows",
     r"send the one that the GET had: ": "",
+    r"GET …/receipts/check says": "`fastlane verify TASK` says",
     r"use run to run it now": "run it with `fastlane run-now`",
     r"\(use run\)|use run\b(?! to)": "use `fastlane run-now`",
 }

@@ -6,12 +6,13 @@ from typing import Any, Unpack, cast
 
 from fastlane.client import contract
 from fastlane.client.address import Address
-from fastlane.client.asynchronous.following import OnLost, OutOfTime, follow_log
+from fastlane.client.asynchronous.following import SILENT_FOR, OnLost, OutOfTime, follow_log, search_logs
 from fastlane.client.asynchronous.resources import AsyncExecutions, AsyncJobs, AsyncServer, AsyncTasks
 from fastlane.client.asynchronous.transport import AsyncTransport
 from fastlane.client.contract import DryRun, Enqueued, Execution, JobFields
 from fastlane.client.errors import ClientError, NotEnded
 from fastlane.client.log_output import AttemptBegan, Finished, LogEvent, LogQuery, Output, Stream
+from fastlane.client.log_search import SearchEvent, SearchQuery
 
 PATIENCE = 30.0
 
@@ -64,6 +65,8 @@ class AsyncClient:
         ``on_output`` gets the output as it comes. Raises NotEnded, which names the job, after ``wait_for`` seconds: the job goes on.
         (``timeout`` is a field of the job, and stops it.) Any other error after the job was made names the job in its notes.
         """
+        if fields.get("everywhere") is not None:
+            raise ClientError("a job that runs everywhere cannot be waited for; submit it instead")
         deadline = None if wait_for is None else time.monotonic() + wait_for
         reply = await self.submit(task, **fields)
         if reply["executionId"] is None:
@@ -115,6 +118,21 @@ class AsyncClient:
         async for event in self.events(wanted):
             if isinstance(event, Output):
                 yield event
+
+    async def log_archive(
+        self, task: str | None = None, job: str | None = None, *, since: str | None = None, until: str | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes of a file (tar, compressed with gzip) with the logs of the runs of a task, of a job, or of all tasks; ``since``,
+        ``until``: when they were due: a time, or a duration ago. It is tried once: raises Unreachable when the file is not whole."""
+        query = {"task": task, "job": job, "since": since, "until": until}
+        async with self._transport.stream(contract.GET_LOG_ARCHIVE, {}, query, SILENT_FOR) as parts:
+            async for part in parts:
+                yield part
+
+    def search_logs(self, wanted: SearchQuery, *, on_lost: OnLost | None = None) -> AsyncGenerator[SearchEvent, None]:
+        """Yields the lines with a match in the logs of many runs, the newest run first, and its lines as they were written; the runs whose
+        log is not there, or not whole; how far the search is; and its end. A lost connection is made again as for ``events``."""
+        return search_logs(self._transport, wanted, on_lost)
 
     def events(self, wanted: LogQuery, *, deadline: float | None = None, on_lost: OnLost | None = None) -> AsyncGenerator[LogEvent, None]:
         """Yields all events of a log: output, further attempts, why an attempt without output failed, and the end. ``on_lost`` is called

@@ -12,6 +12,7 @@ from fastlane.client.contract import Event
 from fastlane.client.errors import ClientError, Refused, Unreachable
 from fastlane.client.exchange import Attempts, Operation, reconnect_after
 from fastlane.client.log_output import Ended, LogEvent, LogQuery, Output, SentEvents, log_event
+from fastlane.client.log_search import SearchEnded, SearchEvent, SearchQuery, SearchReader
 
 OnLost = Callable[[ClientError], None]
 
@@ -58,6 +59,23 @@ async def follow_events(
             if kind == "event":
                 start = {"from": data["id"]}
                 yield cast("Event", data)
+
+
+async def search_logs(transport: AsyncTransport, wanted: SearchQuery, on_lost: OnLost | None = None) -> AsyncGenerator[SearchEvent, None]:
+    """The events of a search. Connections are made again as for ``follow_log``. Raises ClientError when the search fails."""
+    reader = SearchReader(wanted.limit)
+
+    def query() -> Mapping[str, Any]:
+        reader.begin()
+        return wanted.query(reader.cursor, reader.hits)
+
+    async with aclosing(_sent(transport, contract.SEARCH_LOGS, {}, query, on_lost=on_lost)) as events:
+        async for kind, data in events:
+            event = reader.read(kind, data)
+            if event is not None:
+                yield event
+            if isinstance(event, SearchEnded):
+                return
 
 
 async def _newest(transport: AsyncTransport) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The methods of the client by subject: tasks, jobs, executions, and the server itself."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 from fastlane.client import contract
@@ -79,9 +79,10 @@ class AsyncJobs(AsyncResource):
         """Creates the job under this id (a UUID), or replaces its details and schedules it again."""
         return await self._transport.call(contract.PUT_JOB, _ids(task, job), body=cast("dict[str, Any]", fields), if_match=if_match)
 
-    async def preview_put(self, task: str, job: str, fields: contract.JobFields) -> contract.DryRun:
-        """The job that ``put`` would make of these fields. Changes nothing."""
-        return await self._transport.call(contract.PUT_JOB_AS_DRY_RUN, _ids(task, job), {"dryRun": 1}, cast("dict[str, Any]", fields))
+    async def preview_put(self, task: str, job: str, fields: contract.JobFields, *, forecast: bool = False) -> contract.DryRun:
+        """The job that ``put`` would make of these fields; with ``forecast``, what it would do to its pool. Changes nothing."""
+        query = {"dryRun": 1, "forecast": 1 if forecast else None}
+        return await self._transport.call(contract.PUT_JOB_AS_DRY_RUN, _ids(task, job), query, cast("dict[str, Any]", fields))
 
     async def patch(self, task: str, job: str, changes: contract.JobChanges, *, if_match: str | None = None) -> contract.Enqueued:
         """Changes these fields of the job; None removes one."""
@@ -111,6 +112,25 @@ class AsyncJobs(AsyncResource):
             body["reschedule"] = True
         return await self._transport.call(contract.RUN_JOB, _ids(task, job), {"force": 1 if force else None}, body or None)
 
+    async def backfill(self, task: str, job: str, since: str, until: str | None = None, *, limit: int = 1) -> contract.Backfill:
+        """Runs its due times from ``since`` to ``until`` (times; now unless given) that have no success, ``limit`` at once."""
+        return await self._transport.call(contract.BEGIN_BACKFILL, _ids(task, job), body=_range(since, until, limit))
+
+    async def preview_backfill(
+        self, task: str, job: str, since: str, until: str | None = None, *, limit: int = 1
+    ) -> contract.BackfillPreview:
+        """The due times that ``backfill`` would run. Changes nothing."""
+        body = _range(since, until, limit)
+        return await self._transport.call(contract.BEGIN_BACKFILL_AS_BACKFILL_PREVIEW, _ids(task, job), {"dryRun": 1}, body)
+
+    async def get_backfill(self, task: str, job: str) -> contract.Backfill:
+        """Its present or last backfill. Raises NotFound when it has none."""
+        return await self._transport.call(contract.GET_BACKFILL, _ids(task, job))
+
+    async def stop_backfill(self, task: str, job: str) -> contract.Backfill:
+        """Ends its backfill, and stops what that runs."""
+        return await self._transport.call(contract.STOP_BACKFILL, _ids(task, job))
+
     async def pause(self, task: str, job: str) -> contract.Stopped:
         """Holds its schedule."""
         return await self._transport.call(contract.PAUSE_JOB, _ids(task, job))
@@ -136,6 +156,11 @@ class AsyncJobs(AsyncResource):
         """Its due times and what became of each, the latest first."""
         return self._transport.rows(contract.LIST_TICKS, _ids(task, job))
 
+    async def stats(self, task: str, job: str, *, runs: int = 100, status: str | None = None) -> contract.JobStats:
+        """What its newest runs took: figures over its last ``runs`` executions (100 at most), and each run. ``status``: only runs that
+        ended so, or in several ways (with commas)."""
+        return await self._transport.call(contract.GET_STATS, _ids(task, job), {"perPage": runs, "status": status})
+
     async def deliveries(self, task: str, job: str) -> contract.JobDeliveries:
         """The deliveries that say that it was late or has recovered, sent or yet to be sent."""
         return await self._transport.call(contract.LIST_DELIVERIES_OF_JOB, _ids(task, job))
@@ -152,6 +177,18 @@ class AsyncJobs(AsyncResource):
     async def stderr(self, task: str, job: str, *, tail: int | None = None, since: str | None = None) -> bytes:
         """The same of its stderr."""
         return await self._transport.content(contract.GET_STDERR, _ids(task, job), {"tail": tail, "since": since})
+
+    async def chain(self, task: str, job: str) -> contract.Chain:
+        """The jobs that it follows, and those that follow it."""
+        return await self._transport.call(contract.GET_CHAIN, _ids(task, job))
+
+    async def check_receipts(self, task: str, job: str, *, start: str | None = None) -> contract.ReceiptCheck:
+        """A part of the check of its receipts against what is stored; ``start``: the ``next`` of the part before."""
+        return await self._transport.call(contract.CHECK_RECEIPTS, _ids(task, job), {"from": start})
+
+    async def receipt_chains(self, task: str, *, after: str | None = None) -> contract.ReceiptChains:
+        """Where the chains of the task's jobs end; ``after``: the ``next`` of the answer before."""
+        return await self._transport.call(contract.LIST_RECEIPT_CHAINS, {"task_id": task}, {"from": after})
 
     async def why(self, task: str, job: str) -> contract.Why:
         """The reasons why it waits now."""
@@ -185,6 +222,11 @@ class AsyncExecutions(AsyncResource):
         """Stops this execution. Its job's schedule goes on."""
         return await self._transport.call(contract.STOP_EXECUTION, _ids(task, job, execution))
 
+    async def retry(self, task: str, job: str, execution: str, *, image: str | None = None, force: bool = False) -> contract.Enqueued:
+        """Runs it again with the details that it had, or with another ``image``. ``force``: beside anything else of its job."""
+        body: contract.Retry | None = {"image": image} if image is not None else None
+        return await self._transport.call(contract.RETRY_EXECUTION, _ids(task, job, execution), {"force": 1 if force else None}, body)
+
     async def end(self, task: str, job: str, execution: str, reason: str) -> contract.ExecutionStopped:
         """Ends an execution as stopped that was asked to stop and does not end. For administrators."""
         return await self._transport.call(contract.END_EXECUTION, _ids(task, job, execution), body={"reason": reason})
@@ -212,6 +254,14 @@ class AsyncExecutions(AsyncResource):
         """The same of its stderr; ``last``: this many bytes at its end, at most."""
         query = {"tail": tail, "since": since}
         return await self._transport.content(contract.GET_STDERR_OF_EXECUTION, _ids(task, job, execution), query, last)
+
+    async def following(self, task: str, job: str, execution: str) -> contract.Following:
+        """The ticks of other jobs that its end made."""
+        return await self._transport.call(contract.GET_FOLLOWING, _ids(task, job, execution))
+
+    async def receipt(self, task: str, job: str, execution: str) -> contract.Receipt:
+        """Its receipt."""
+        return await self._transport.call(contract.GET_RECEIPT, _ids(task, job, execution))
 
     async def why(self, task: str, job: str, execution: str) -> contract.Why:
         """The reasons why it waits now."""
@@ -258,6 +308,22 @@ class AsyncServer(AsyncResource):
         return await self._transport.call(
             contract.GET_HISTORY, query={name: str(value) for name, value in query.items() if value is not None}
         )
+
+    def forecast(
+        self, *, days: int | None = None, since: str | None = None, until: str | None = None, task: str | None = None
+    ) -> AsyncIterator[contract.Forecast]:
+        """What the schedules will come to, in pieces that follow each other: ``days`` (7 unless given) from now on or from ``since``, or
+        from then ``until`` a moment; of all tasks, or of one."""
+        return self._transport.pieces(contract.GET_FORECAST, query={"days": days, "from": since, "until": until, "task": task})
+
+    async def planned_runs(
+        self, *, days: int | None = None, since: str | None = None, until: str | None = None, task: str | None = None
+    ) -> AsyncIterator[contract.PlannedRun]:
+        """The due times of the same range, soonest first, with those that are skipped."""
+        query = {"days": days, "from": since, "until": until, "task": task}
+        async for page in self._transport.pieces(contract.LIST_PLANNED_RUNS, query=query):
+            for run in page["items"]:
+                yield run
 
     async def pools(self) -> list[contract.Pool]:
         """All pools, in the order in which a task looks for its own."""
@@ -306,6 +372,26 @@ class AsyncServer(AsyncResource):
         """Removes a host that is drained and empty. ``force``: even if containers are left there, which are then lost."""
         return await self._transport.call(contract.REMOVE_HOST, {"host": host}, {"force": 1 if force else None})
 
+    async def calendars(self) -> list[contract.CalendarSummary]:
+        """All calendars, from the settings and put by requests."""
+        return (await self._transport.call(contract.LIST_CALENDARS))["items"]
+
+    async def calendar(self, name: str) -> contract.Calendar:
+        """A calendar: its dates, and jobs that name it."""
+        return await self._transport.call(contract.GET_CALENDAR, {"calendar": name})
+
+    async def put_calendar(
+        self, name: str, dates: Sequence[str] | None = None, *, icalendar: str | None = None, if_match: str | None = None
+    ) -> contract.Calendar:
+        """Makes a calendar, or replaces its dates by these, or by the dates of an iCalendar file's text."""
+        body = {"dates": list(dates)} if dates is not None else {"icalendar": icalendar}
+        return await self._transport.call(contract.PUT_CALENDAR, {"calendar": name}, body=body, if_match=if_match)
+
+    async def delete_calendar(self, name: str, *, force: bool = False, if_match: str | None = None) -> contract.CalendarDeleted:
+        """Deletes a calendar. ``force``: even if jobs name it, whose ticks are then skipped."""
+        query = {"force": 1 if force else None}
+        return await self._transport.call(contract.DELETE_CALENDAR, {"calendar": name}, query, if_match=if_match)
+
     async def rebuild_queue(self, reason: str) -> contract.QueueRebuild:
         """Makes the workers rebuild the queue from the store."""
         return await self._transport.call(contract.REBUILD_QUEUE, body={"reason": reason})
@@ -324,6 +410,11 @@ class AsyncServer(AsyncResource):
         """Yields events as they happen: from ``since`` on, or from now on. A lost connection is made again: no event is lost, none comes
         twice, and ``on_lost`` is called with the reason."""
         return follow_events(self._transport, filters, since, on_lost)
+
+
+def _range(since: str, until: str | None, limit: int) -> dict[str, Any]:
+    """The body of a backfill."""
+    return {"from": since, "limit": limit, **({} if until is None else {"to": until})}
 
 
 def _ids(task: str, job: str, execution: str | None = None) -> dict[str, str]:

@@ -17,8 +17,10 @@ from fastlane.client.exchange import (
     VERSION_HEADER,
     Answered,
     Attempts,
+    Fetched,
     ListOperation,
     Operation,
+    check_sender,
     json_of,
     problem_of,
     retry_after,
@@ -70,7 +72,7 @@ class AsyncTransport:
         if_match: str | None = None,
     ) -> Answered[A]:
         """The answer of an operation with its headers. Raises a ClientError."""
-        response = await self._response(operation, parameters, query, body, if_match)
+        response = await self._response(operation, parameters, query, body, {"If-Match": if_match} if if_match else None)
         return Answered(cast("A", json_of(response)), response.headers.get("ETag"))
 
     async def content(
@@ -81,7 +83,21 @@ class AsyncTransport:
         last: int | None = None,
     ) -> bytes:
         """The body of an operation's answer, or only its last bytes, this many at most. Raises a ClientError."""
-        return (await self._response(operation, parameters, query, last=last)).content
+        headers = {"Range": f"bytes=-{last}"} if last else None
+        return (await self._response(operation, parameters, query, headers=headers)).content
+
+    async def fetch(
+        self,
+        operation: Operation[Any],
+        parameters: Mapping[str, str],
+        query: Mapping[str, Any],
+        headers: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+    ) -> Fetched:
+        """The answer of an operation as it comes. Raises a ClientError."""
+        response = await self._response(operation, parameters, query, body, headers)
+        check_sender(response)
+        return Fetched(response.status_code, response.headers, response.content)
 
     async def reported(self, operation: Operation[A]) -> A:
         """The answer of an operation that reports with 503, too. It is tried once. Raises a ClientError."""
@@ -100,14 +116,11 @@ class AsyncTransport:
         parameters: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-        if_match: str | None = None,
-        last: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        headers = {"Idempotency-Key": str(uuid4())} if operation.keyed and not (query or {}).get("dryRun") else {}
-        headers |= {"If-Match": if_match} if if_match else {}
-        headers |= {"Range": f"bytes=-{last}"} if last else {}
+        keyed = {"Idempotency-Key": str(uuid4())} if operation.keyed and not (query or {}).get("dryRun") else {}
         request = self._http.build_request(
-            operation.method, self._url(operation, parameters), params=_present(query), json=body, headers=headers
+            operation.method, self._url(operation, parameters), params=_present(query), json=body, headers=keyed | dict(headers or {})
         )
         attempts, lost = Attempts(self.patience, time.monotonic(), reached=self.server_version is not None), False
         while True:
@@ -130,11 +143,18 @@ class AsyncTransport:
         self, operation: ListOperation[Any, R], parameters: Mapping[str, str] | None = None, query: Mapping[str, Any] | None = None
     ) -> AsyncIterator[R]:
         """Every row of a list, at the same cost at every step. The next page is asked for when the rows before it have been taken."""
-        asked: Mapping[str, Any] = {"perPage": LARGEST_PAGE, **(query or {})}
-        while True:
-            page = await self.call(operation, parameters, asked)
+        async for page in self.pieces(operation, parameters, {"perPage": LARGEST_PAGE, **(query or {})}):
             for row in page["items"]:
                 yield row
+
+    async def pieces(
+        self, operation: Operation[Any], parameters: Mapping[str, str] | None = None, query: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Any]:
+        """Every page of an operation, each when the one before it has been taken."""
+        asked: Mapping[str, Any] = query or {}
+        while True:
+            page = await self.call(operation, parameters, asked)
+            yield page
             if page["nextUrl"] is None:
                 return
             asked = dict(parse_qsl(urlsplit(page["nextUrl"]).query))
@@ -176,7 +196,7 @@ class AsyncTransport:
 
 def _refusal(response: httpx.Response, repeated: bool) -> Refused:
     error = refusal(response.status_code, problem_of(response))
-    error.repeated = repeated
+    error.repeated, error.headers = repeated, response.headers
     return error
 
 

@@ -5,6 +5,7 @@ The client knows neither services nor the breaker: it makes a call, and tells wh
 """
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-from docker.auth import encode_header
 from yarl import URL
 
 from fastlane.errors import FastlaneError, HostDown
@@ -61,7 +61,9 @@ class Request:
     @property
     def headers(self) -> dict[str, str]:
         """Its headers."""
-        return {"X-Registry-Auth": encode_header(dict(self.credentials)).decode()} if self.credentials else {}
+        if not self.credentials:
+            return {}
+        return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(dict(self.credentials)).encode()).decode()}
 
     def read(self, body: bytes) -> Any:
         """An answer's body, read as JSON; None for an empty one. Raises ValueError."""

@@ -68,7 +68,7 @@ VIEW_KEPT = 1e-4
 EVENTS_WITHIN = 5.0
 """Seconds for a connection to an engine's stream of events."""
 LONGEST_STREAM = 60.0
-"""Seconds after which an engine is asked for its events anew, so that a connection that died unnoticed does not last."""
+"""Seconds after which an engine is asked for its events again, so that a connection that died unnoticed does not last."""
 OF_SERVICES = quote(json.dumps({"type": ["service"]}, separators=(",", ":")), safe="")
 """The filter, letter by letter as a proxy in front of the engine may compare it (``stack/engine-filter.cfg``)."""
 
@@ -215,7 +215,7 @@ class SwarmExecutor:
             raise OrderRefused(f"a service named {name} is there and is not this execution's; remove it by hand")
         if not spec.is_up_to_date(raw, order) and not spec.is_activated(raw):
             await self.remove(host.name, str(raw["ID"]))  # it has never run, so its name may be used again
-            raise NotHostsFault(f"{host.name} had parked {name} before its service changed; it is parked anew")
+            raise NotHostsFault(f"{host.name} had parked {name} before its service changed; it is parked again")
         return raw
 
     async def activate(self, host: str, service_id: str) -> Activation:

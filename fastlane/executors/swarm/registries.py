@@ -6,27 +6,21 @@ the registry that it is asked for.
 """
 
 import asyncio
-import json
-import os
-import shutil
-import signal
-import subprocess
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
-from docker.auth import INDEX_NAME, INDEX_URL, AuthConfig, resolve_index_name
-from docker.credentials.errors import process_store_error
-from docker.credentials.store import Store
-from docker.errors import DockerException
 
 from fastlane.errors import RegistryDown
-from fastlane.models.image import RegistryLogin, registry_of
+from fastlane.models.image import Credentials, RegistryLogin, registry_of
+
+if TYPE_CHECKING:
+    from fastlane.executors.swarm.docker_config import DockerConfig
 
 
 class _Entry:
@@ -71,20 +65,10 @@ log = structlog.get_logger()
 
 READ_WITHIN = 15.0
 """Seconds that a file or a helper may take, and that a call waits for its turn."""
-HELPER_WITHIN = 10.0
-"""Seconds after which a helper is killed, with all its children."""
-ENDED_WITHIN = 1.0
-"""Seconds for which the end of a killed helper is waited for."""
 HELPERS_AT_ONCE = 8
 """How many helpers run at once, each for a different registry."""
 REMEMBERED = 60.0
 MAX_REMEMBERED = 256
-
-Credentials = Mapping[str, str]
-"""One registry's, in the form that an engine takes; empty for none."""
-
-_MALFORMED = (DockerException, ValueError, TypeError, AttributeError, KeyError)
-"""What docker-py raises for a malformed configuration."""
 
 
 class Registries:
@@ -107,10 +91,10 @@ class Registries:
             return {}
         try:
             async with asyncio.timeout(READ_WITHIN):
-                found = await asyncio.get_running_loop().run_in_executor(self._reader, self._find, registry)
-            if isinstance(found, _Config):
+                found, config = await asyncio.get_running_loop().run_in_executor(self._reader, self._find, registry)
+            if config is not None:
                 async with self._helpers.hold(registry), asyncio.timeout(READ_WITHIN):
-                    found = await self._helped_to(found, registry)
+                    found = await self._helped_to(config, registry)
         except TimeoutError:
             raise RegistryDown(f"the credentials for {registry} could not be read within {READ_WITHIN:g} s") from None
         return found
@@ -121,15 +105,15 @@ class Registries:
 
     # in the thread
 
-    def _find(self, registry: str) -> "Credentials | _Config":
+    def _find(self, registry: str) -> "tuple[Credentials, DockerConfig | None]":
         """The credentials in the settings or a file; or the configuration whose helper has to be asked."""
         login = self._logins.get(registry)
         if login is not None:
-            return {"username": login.username, "password": self._password_of(login), "serveraddress": registry}
+            return {"username": login.username, "password": self._password_of(login), "serveraddress": registry}, None
         config = self._docker_config()
         if config is None:
-            return {}
-        return config.credentials(registry) if config.get_credential_store(registry) is None else config
+            return {}, None
+        return (config.credentials(registry), None) if config.get_credential_store(registry) is None else ({}, config)
 
     def _password_of(self, login: RegistryLogin) -> str:
         if login.password is not None:
@@ -139,16 +123,16 @@ class Registries:
         except (OSError, ValueError):
             raise RegistryDown(f"the file with the password for {login.host} cannot be read") from None
 
-    def _docker_config(self) -> "_Config | None":
+    def _docker_config(self) -> "DockerConfig | None":
         """The current configuration; the last one when it cannot be read now."""
         assert self._config is not None
         try:
-            found: _Config | None = self._config.read()
+            found: DockerConfig | None = self._config.read()
             fault = ""
         except FileNotFoundError:
             found, fault = None, ""
-        except (OSError, *_MALFORMED) as error:
-            found, fault = self._config.last, type(error).__name__
+        except (OSError, ValueError) as error:
+            found, fault = self._config.last, type(error.__cause__ or error).__name__
         if fault != self._config_fault:
             self._config_fault = fault
             if fault:
@@ -157,15 +141,17 @@ class Registries:
 
     # in the event loop
 
-    async def _helped_to(self, config: "_Config", registry: str) -> Credentials:
+    async def _helped_to(self, config: "DockerConfig", registry: str) -> Credentials:
         """The credentials that the configuration's helper has for a registry."""
         known = self._helped.get(registry)
         if known is not None and time.monotonic() - known[0] < REMEMBERED:
             return known[1]
+        from fastlane.executors.swarm.docker_config import ask
+
         helper = config.get_credential_store(registry)
         try:
-            found = config.credentials(registry, await _ask(helper, registry))
-        except (OSError, *_MALFORMED) as error:
+            found = config.credentials(registry, await ask(helper, registry))
+        except (OSError, ValueError) as error:
             if config.names(registry):
                 raise RegistryDown(
                     f"docker-credential-{helper} failed, so there are no credentials for {registry}; "
@@ -179,67 +165,6 @@ class Registries:
         while len(self._helped) > MAX_REMEMBERED:
             self._helped.popitem(last=False)
         return found
-
-
-class _Helped(Store):
-    """A helper's answer (what it said, and the code that it ended with), for docker-py to read. The original would run the helper, block
-    meanwhile, and wait forever."""
-
-    def __init__(self, program: str, output: bytes, code: int) -> None:
-        self.program = program
-        self._output = output
-        self._code = code
-
-    def _execute(self, subcommand: str, _data: bytes) -> bytes:
-        if self._code:
-            raise process_store_error(subprocess.CalledProcessError(self._code, [self.program, subcommand], self._output), self.program)
-        return self._output
-
-
-class _Config(AuthConfig):
-    """A Docker configuration that is given a helper's answer."""
-
-    _helped: _Helped
-
-    def _get_store_instance(self, _name: str) -> Store:
-        return self._helped
-
-    def credentials(self, registry: str, helped: _Helped | None = None) -> Credentials:
-        """The credentials for a registry, from its helper's answer if it has a helper. Raises ``_MALFORMED``."""
-        if helped is not None:
-            self._helped = helped
-        found: Mapping[str, str | None] = self.resolve_authconfig(registry) or {}
-        return {key: value for key, value in found.items() if value is not None}
-
-    def names(self, registry: str) -> bool:
-        """Whether it names this registry, and not only a helper for all."""
-        return any(resolve_index_name(key) == registry for key in (*self.cred_helpers, *self.auths))
-
-
-async def _ask(helper: str, registry: str) -> _Helped:
-    """Asks a helper for a registry's credentials. Raises OSError when it cannot be run, and when it takes too long."""
-    name = f"docker-credential-{helper}"
-    program = shutil.which(name)
-    if program is None:
-        raise FileNotFoundError(name)
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(program, "get", stdin=pipe, stdout=pipe, start_new_session=True)
-    try:
-        async with asyncio.timeout(HELPER_WITHIN):
-            output, _ = await process.communicate((INDEX_URL if registry == INDEX_NAME else registry).encode())
-    finally:
-        if process.returncode is None:
-            await _kill(process)
-    return _Helped(name, output, await process.wait())
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """Ends a helper with its child processes."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ENDED_WITHIN):
-            await process.wait()
 
 
 class _ParsedFile(Generic[T]):
@@ -266,11 +191,7 @@ def _password(text: str) -> str:
     return text.rstrip("\r\n")
 
 
-def _docker_config(text: str) -> _Config:
-    content = json.loads(text) if text.strip() else {}
-    if not isinstance(content, dict):
-        raise ValueError("is not a JSON object")
-    if not content:
-        return _Config({})  # without one, docker-py would read the user's
-    config: _Config = _Config.load_config(None, content)
-    return config
+def _docker_config(text: str) -> "DockerConfig":
+    from fastlane.executors.swarm.docker_config import parse
+
+    return parse(text)

@@ -143,6 +143,7 @@ def environment(order: Order) -> list[str]:
     """The container's environment, sorted by name: the order's own, and what every container gets."""
     envs = {
         **order.envs,
+        **order.upstream,
         "FASTLANE_TASK_ID": order.task_id,
         "FASTLANE_JOB_ID": order.job_id,
         "FASTLANE_EXECUTION_ID": order.execution_id,

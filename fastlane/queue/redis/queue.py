@@ -31,10 +31,11 @@ from fastlane.queue.port import (
     Lease,
     Renewal,
     Report,
+    Turns,
 )
 from fastlane.queue.redis.connection import Coalescer, Connections, Pipeline
 from fastlane.queue.redis.hints import SignalListener
-from fastlane.queue.redis.scripts import Keys, ScriptRunner, TimeSource, redis_time
+from fastlane.queue.redis.scripts import TURNS, Keys, ScriptRunner, TimeSource, redis_time
 
 MAX_CALL_ITEMS = 128
 LETTERS = {EntryKind.JOB: "j", EntryKind.EXECUTION: "e"}
@@ -54,7 +55,8 @@ def entry_arguments(entries: Sequence[Entry]) -> list[str | int]:
     arguments: list[str | int] = []
     for e in entries:
         expires = "" if e.expires is None else e.expires
-        arguments += (e.id, LETTERS[e.kind], e.lane, e.due, e.revision, e.priority, e.group, e.concurrency, expires)
+        group = f"{e.group}\0{e.task}" if e.task else e.group
+        arguments += (e.id, LETTERS[e.kind], e.lane, e.due, e.revision, e.priority, group, e.concurrency, expires)
     return arguments
 
 
@@ -100,6 +102,7 @@ class RedisGeneration:
     async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
         """Removes all keys of this installation but the tickets', and sets the generation in the same step."""
         known = {*await self._pipeline.call("SMEMBERS", self._keys.lanes), *lanes}
+        known |= {f"{lane}{TURNS}" for lane in known}
         own = (self._keys.workers, self._keys.reports, self._keys.check, self._keys.pauses, self._keys.store)
         await self._scripts.run("wipe", known, [generation or ""], *own)
 
@@ -227,8 +230,13 @@ def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
 
 
+def _limit(lane: Lane) -> str:
+    return ("" if lane.limit is None else str(lane.limit)) + ("t" if lane.fair else "")
+
+
 MAX_CLAIM_ITEMS = 256
 REMEMBERED_LANES = 10_000
+MAX_TURNS = 10
 CHECK_TTL = 60_000
 WATCHED = "watch"
 ALL = "*"
@@ -305,12 +313,13 @@ class RedisQueue:
         self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = (), ahead: int = 0
     ) -> Claim:
         """Leases at most 256 entries. The lanes take turns at being first."""
-        limits = {name: WATCHED for name in watch} | {lane.name: "" if lane.limit is None else str(lane.limit) for lane in lanes}
+        limits = {name: WATCHED for name in watch} | {lane.name: _limit(lane) for lane in lanes}
         self._claims += 1
         first = self._claims % max(1, len(limits))
         order = [*limits][first:] + [*limits][:first]
         arguments: list[str | int] = [generation, owner, min(count, MAX_CLAIM_ITEMS), lease, ahead, *map(limits.__getitem__, order)]
-        now, next_at, cold, given, micros = await self._scripts.run("claim", order, arguments, self._keys.pauses)
+        declared = [*order, *(f"{lane.name}{TURNS}" for lane in lanes if lane.fair)]
+        now, next_at, cold, given, micros = await self._scripts.run("claim", declared, arguments, self._keys.pauses)
         leases = tuple(
             Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1, due or None)
             for id, kind, lane, revision, resume, stop, expired, due in zip(*[iter(given)] * 8, strict=True)
@@ -394,6 +403,11 @@ class RedisQueue:
     async def oldest_waiting(self, lanes: Sequence[str]) -> Mapping[str, int]:
         """For how long the entry that has waited longest has been due, per lane."""
         return dict(zip(lanes, await self._scripts.run("oldest", lanes, []), strict=True))
+
+    async def turns(self, lane: str, id: str) -> Turns | None:
+        """What comes before an entry in line."""
+        found = await self._scripts.run("turns", [lane, f"{lane}{TURNS}"], [id, MAX_TURNS])
+        return None if found is None else Turns(found[0], found[1], tuple(found[2]))
 
     def _remember(self, id: str, lane: str) -> None:
         """Remembers the lane of a leased entry, so that its finish needs only one call. It may be forgotten or outdated: the script then

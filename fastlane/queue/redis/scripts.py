@@ -12,6 +12,8 @@ from fastlane.errors import QueueDown
 from fastlane.queue.redis.connection import Pipeline, Script
 
 REMEMBERED_KEYS = 1_000
+TURNS = "@turns"
+"""The end of the name under which the keys for the turns of a lane are declared."""
 
 
 class Keys:
@@ -33,7 +35,8 @@ class Keys:
         self._fixed = (self.generation, *(prefix + name for name in ("entries", "leases", "lanes", "arrivals", "blocked", "groups")))
 
     def declared(self, lanes: Iterable[str], *own: str) -> list[str]:
-        """The keys to declare to a script, as ``entries.lua`` reads them: the fixed ones, each lane's, the script's own."""
+        """The keys to declare to a script, as ``entries.lua`` reads them: the fixed ones, each lane's or its turns', the script's
+        own."""
         keys = list(self._fixed)
         for lane in lanes:
             keys += self._of_lane(lane)
@@ -45,6 +48,8 @@ class Keys:
         return f"{self._prefix}ticket:{digest}"
 
     def _lane(self, lane: str) -> tuple[str, ...]:
+        if lane.endswith(TURNS):
+            return tuple(f"{self._prefix}{name}:{lane.removesuffix(TURNS)}" for name in ("line", "tasks", "served"))
         return tuple(f"{self._prefix}{name}:{lane}" for name in ("timed", "ready", "slots", "expiries", "waiting"))
 
 

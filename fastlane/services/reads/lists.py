@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fastlane.clock import unless_cancelled
 from fastlane.errors import Fault, Invalid, NotFound
 from fastlane.models.access import Requester
 from fastlane.models.delivery import webhooks_of
@@ -165,16 +166,21 @@ class Lists(Service):
         return await self._in_short(_checked(await self._store.search_tasks(words, window, visible=visible)))
 
     async def _in_short(self, page: Page[Task]) -> Page[TaskView]:
-        found = await self._store.task_summaries([task.id for task in page.rows], self._clock.now())
+        found = await self._store.task_summaries(page.rows, self._clock.now())
         return page.of([TaskView(task, found[task.id]) for task in page.rows])
 
     async def task(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int] = ()) -> TaskJobsView:
         """A task with a page of its jobs, those with the wanted statuses and label. When they are too large for a page, tries these smaller
         ones."""
-        task = await self._store.task(task_id)
+        both = asyncio.gather(self._store.task(task_id), self._jobs(task_id, window, wanted, fewer), return_exceptions=True)
+        task, jobs = await unless_cancelled(both)  # at once: a store can share what both read
+        if isinstance(task, BaseException):
+            raise task
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        return TaskJobsView(task, await self._jobs(task_id, window, wanted, fewer))
+        if isinstance(jobs, BaseException):
+            raise jobs
+        return TaskJobsView(task, jobs)
 
     async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
         """Jobs of all tasks or of one, newest first."""
@@ -238,7 +244,7 @@ class Lists(Service):
         """The jobs as they stand now; in a list by status, with the statuses by which they were found."""
         page.check()
         statuses = page.statuses if is_by_status else {}
-        return page.of(await view_jobs(self._store, page.rows, self._clock.now(), self._pools, statuses))
+        return page.of(await view_jobs(self._store, await self._calendars.jobs(page.rows), self._clock.now(), self._pools, statuses))
 
     async def _jobs(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int]) -> Page[JobView]:
         try:
@@ -300,7 +306,7 @@ class Details(Service):
 
     async def job(self, task_id: str, job_id: str, window: Window, *, texts: bool) -> JobDetail:
         """A job with a page of its executions; with the text of their logs if ``texts``."""
-        job = await find_job(self._store, task_id, job_id)
+        job = await self._calendars.job(await find_job(self._store, task_id, job_id))
         (view,) = await view_jobs(self._store, [job], self._clock.now(), self._pools)
         page = await self._store.list_executions_of(job_id, window)
         page.check()

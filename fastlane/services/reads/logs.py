@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fastlane.clock import iso
 from fastlane.errors import NotStarted, TransientError
 from fastlane.models import tick
+from fastlane.models.everywhere import is_one_of_many, stands_for_tick
 from fastlane.models.job import Execution, is_under_way, retry_due
 from fastlane.models.log import Head, Piece
 from fastlane.models.status import FINAL
@@ -35,7 +36,7 @@ class Logs(Service):
 
     async def of_job(self, task_id: str, job_id: str) -> LogView:
         """The log of the job's newest execution that has started. Raises NotStarted."""
-        job = await find_job(self._store, task_id, job_id)
+        job = await self._calendars.job(await find_job(self._store, task_id, job_id))
         started = await self._store.last_started(job_id)
         if started is not None:
             return await self._log(started)
@@ -103,6 +104,11 @@ def _never(execution: Execution) -> str:
     return f"has no output: it ended as {execution.status} and never started{why}"
 
 
+def _has_ended(execution: Execution) -> bool:
+    """Whether it has ended for good, and its tick with it."""
+    return not is_under_way(execution) and (not is_one_of_many(execution) or stands_for_tick(execution))
+
+
 class CompletionWaiter(Service):
     """Waits for the end of accepted jobs. After ``close``, every wait returns what is known by then."""
 
@@ -140,7 +146,7 @@ class CompletionWaiter(Service):
                 hints.clear()
                 seen = await self._read(seen.id if seen is not None else execution_id) or seen
                 left = end - loop.time()
-                if left <= 0 or self._closed or (seen is not None and not is_under_way(seen)):
+                if left <= 0 or self._closed or (seen is not None and _has_ended(seen)):
                     return seen
                 hints.subscribe([seen.id if seen is not None else execution_id])
                 await hints.wait(hurry=True, at_most=left)
@@ -161,7 +167,14 @@ class CompletionWaiter(Service):
             execution = following = await self._store.execution(execution_id)
             while following is not None and retry_due(following) is not None:
                 execution = following
-                following = await self._store.execution(tick.execution_id(execution.tick_id, execution.attempt + 1))
+                following = await self._store.execution(tick.following_id(execution))
+            found = following or execution
+            return await self._end_of(found) if found is not None and is_one_of_many(found) else found
         except TransientError:
             return None
-        return following or execution
+
+    async def _end_of(self, lead: Execution) -> Execution:
+        """The execution that stands for a tick that runs everywhere, once it has ended; until then, the lead."""
+        row = await self._store.tick(lead.tick_id)
+        end = None if row is None or row.execution_id is None else await self._store.execution(row.execution_id)
+        return end or lead

@@ -27,13 +27,14 @@ Answer = TypeVar("Answer")
 
 class SharedCheck(Generic[Answer]):
     """The answer of ``check``, which counts for ``valid`` seconds, or for ``share`` times as long as it took if that is longer. Callers
-    who ask while a check is under way wait for it, so that more callers make no more work. ``check`` ends in bounded time and raises
-    nothing."""
+    who ask while a check is under way wait for it, so that more callers make no more work. An answer that took less than ``cheap`` seconds
+    counts for nobody else. ``check`` ends in bounded time; what it raises, its caller gets."""
 
-    def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float, *, share: float = 0) -> None:
+    def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float, *, share: float = 0, cheap: float = 0) -> None:
         self._check = check
         self._valid = valid
         self._share = share
+        self._cheap = cheap
         self._lock = asyncio.Lock()
         self._last: tuple[float, Answer] | None = None
 
@@ -45,7 +46,10 @@ class SharedCheck(Generic[Answer]):
                 self._last = None  # what a cancelled check leaves
                 began = now()
                 answer = await self._check()
-                self._last = (now() + max(self._valid, self._share * (now() - began)), answer)
+                took = now() - began
+                if took < self._cheap:
+                    return answer
+                self._last = (now() + max(self._valid, self._share * took), answer)
             return self._last[1]
 
 
@@ -217,7 +221,7 @@ class StatusReader(Service):
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=counts,
             jobs_by_status=jobs,
-            scheduled=tuple(scheduled),
+            scheduled=tuple(await self._calendars.jobs(scheduled)),
             uncleaned=tuple(uncleaned),
             hold=pauses.hold,
             pools=_pools_row(self._directory),
@@ -311,7 +315,7 @@ class HealthReport:
 PAUSED = {
     REQUESTED: "all dispatch was paused, so nothing starts; POST /dispatch/resume goes on",
     RESTORED: "all dispatch is paused since the store went back to an earlier state, as after a restore, so nothing starts; "
-    "look at what is to run, then POST /dispatch/resume",
+    "look at what is due to run, then POST /dispatch/resume",
 }
 """What is said of a pause of all dispatch, by its reason."""
 
@@ -414,10 +418,10 @@ class PoolGauges:
 @dataclass(frozen=True, slots=True)
 class InstallationGauges:
     """The installation now. ``store_up`` and ``queue_up``: whether a small write succeeded. ``store_seconds`` and ``queue_seconds``: how
-    long one small read took; None: it failed. ``workers``: those that are alive; None when the queue does not say, or takes no reports.
-    ``pauses``: what is paused, ``overdue``: for how many milliseconds the delivery that has waited longest has been due, ``receivers``: the
-    failing ones, ``late``: how many jobs are late by their ``expectEvery``, ``log_bytes``: about how many bytes all stored logs take; None
-    when the store does not say."""
+    long one small read took; None: it failed. ``migrating``: whether another process brings the store up to date. ``workers``: those that
+    are alive; None when the queue does not say, or takes no reports. ``pauses``: what is paused, ``overdue``: for how many milliseconds the
+    delivery that has waited longest has been due, ``receivers``: the failing ones, ``late``: how many jobs are late by their
+    ``expectEvery``, ``log_bytes``: about how many bytes all stored logs take; None when the store does not say."""
 
     pools: tuple[PoolGauges, ...]
     hosts: tuple[HostRow, ...]
@@ -428,6 +432,7 @@ class InstallationGauges:
     receivers: Sequence[Receiver] | None
     late: int | None
     log_bytes: int | None
+    migrating: bool | None
     store_up: bool
     queue_up: bool
     store_seconds: float | None
@@ -454,11 +459,12 @@ class GaugeReader(Service):
             _timed(self._store.failing_receivers(MOST_RECEIVERS)),
             _timed(self._store.count_late_jobs(MOST_LATE)),
             _timed(self._store.retention.log_bytes()),
+            _timed(self._store.is_migrating()),
         )
         writes = asyncio.gather(self._health.takes_store_writes(), self._health.takes_queue_writes())
         queue_answers, store_answers, (store_up, queue_up) = await asyncio.gather(of_queue, of_store, writes)
         (lanes, queue_seconds), (oldest, _), (reports, _) = queue_answers
-        (pauses, store_seconds), (due, _), (receivers, _), (late, _), (log_bytes, _) = store_answers
+        (pauses, store_seconds), (due, _), (receivers, _), (late, _), (log_bytes, _), (migrating, _) = store_answers
         return InstallationGauges(
             pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
@@ -469,6 +475,7 @@ class GaugeReader(Service):
             receivers=receivers,
             late=late,
             log_bytes=log_bytes,
+            migrating=migrating,
             store_up=store_up,
             queue_up=queue_up,
             store_seconds=store_seconds,

@@ -8,20 +8,25 @@ from enum import StrEnum
 
 from fastlane.clock import iso
 from fastlane.errors import QueueDown, Unreadable
-from fastlane.models.delivery import DeliveryState, Target, webhooks_of
+from fastlane.models.access import may_see
+from fastlane.models.backfill import in_words
+from fastlane.models.delivery import DeliveryState, Target, deadline_after_success, webhooks_of
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import HostView
-from fastlane.models.job import Execution, FailureReason, Job, job_status, retry_due
+from fastlane.models.job import Execution, Job, job_status, retry_due
 from fastlane.models.notify import NotificationTrigger
-from fastlane.models.paging import Wanted, Window
+from fastlane.models.paging import Window
 from fastlane.models.placement import has_place, place, slots_of
 from fastlane.models.pool import RESTORED, Pool, pool_for
 from fastlane.models.schedule import Overlap, show_duration
-from fastlane.models.status import STARTING, Status
+from fastlane.models.status import Status
 from fastlane.models.tick import Tick, awaited
-from fastlane.queue.port import TICKS, LaneCounts, Report
+from fastlane.queue.port import TICKS, LaneCounts, Report, Turns
 from fastlane.services.deliveries import Deliveries, DeliveryView
 from fastlane.services.parts import Service, ServiceParts
+from fastlane.services.reads.chain import ChainReader
+from fastlane.services.reads.concurrency import ALONE, FullKey, FullTask, Sharing, find_sharing, full
+from fastlane.services.reads.failing import FailureRow, OutOfMemory, by_failures, failure_row, otherwise, out_of_memory
 from fastlane.services.reads.pools import distinct_views
 from fastlane.storage.base import find_execution, find_job
 
@@ -31,6 +36,7 @@ class Cause(StrEnum):
 
     DUE = "due"
     MANUAL = "manual"
+    AFTER = "after"
     RETRY = "retry"
     PAUSED = "paused"
     NO_POOL = "no-pool"
@@ -56,6 +62,7 @@ class Cause(StrEnum):
     FAULT = "fault"
     STOP = "stop"
     LABELS = "labels"
+    BACKFILL = "backfill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +108,14 @@ class FormerPool:
 
 @dataclass(frozen=True, slots=True)
 class FullPool:
-    """A pool that has no free slot: ``ready`` executions wait for one."""
+    """A pool that has no free slot: ``ready`` executions wait for one. ``turns``: what comes before this one, if the pool's tasks take
+    turns and its place is known."""
 
     pool: str
     running: int
     max_running: int
     ready: int
+    turns: Turns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +124,6 @@ class UnusableHosts:
 
     pool: str | None
     hosts: tuple[UnusableHost, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FullTask:
-    """A task with as many running executions as one of them allows."""
-
-    running: int
-    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ Details = (
     | FullPool
     | UnusableHosts
     | FullTask
+    | FullKey
     | EarlierExecution
     | ImagePull
     | NotedObstacle
@@ -194,9 +196,9 @@ class WaitFacts:
     ``pool``: the task's pool; None when no pool takes it. ``paused``: whether the pool is. ``running``: the pool's executions that hold a
     slot. ``ready``: its executions that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive, and
     ``full`` whether all of them are full. ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers``
-    are then unknown. ``of_task``: the task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in
-    question. ``lane``: the lane in which its entry is; None when it has none. ``awaited``: what it waits for by its ``waits``. ``hold``:
-    why all dispatch is paused, one of ``HOLDS``; None while it is not.
+    are then unknown. ``sharing``: the executions that count for the ``concurrency`` of the one in question. ``note``: its owner's note.
+    ``lane``: the lane in which its entry is; None when it has none. ``awaited``: what it waits for by its ``waits``. ``hold``: why all
+    dispatch is paused, one of ``HOLDS``; None while it is not.
     """
 
     now: int
@@ -208,11 +210,12 @@ class WaitFacts:
     hosts: tuple[HostView, ...] = ()
     running: int = 0
     ready: int = 0
-    of_task: int = 0
+    sharing: Sharing = ALONE
     note: Note | None = None
     lane: str | None = None
     awaited: Execution | None = None
     hold: str | None = None
+    turns: Turns | None = None
 
 
 def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
@@ -234,15 +237,15 @@ def _of_labels(job: Job) -> list[WaitReason]:
 def _schedule_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
     waits = execution_waits(latest, facts) if latest is not None else []
     if job.held_tick is not None:
-        message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held until someone resumes the job"
+        message = f"its schedule is paused{by_failures(job)}, and the tick of {iso(job.held_tick)} is held until someone resumes the job"
         return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick, job.task_id, job.id))]
-    if job.schedule.is_manual and latest is None:
+    if job.schedule.is_manual and job.schedule.after is None and latest is None:
         return [WaitReason(Cause.MANUAL, "it runs only when somebody runs it", job.modified_at)]
     due = job.next_run(facts.now)
     if waits or due is None or (latest is not None and not latest.status.final):
         return waits
     if due > facts.now:
-        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(due)}", until=due)]
+        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(due)}{job.skipping}", until=due)]
     return _at_the_latest(job.spec.expires_at(due), _nothing_takes_it(facts))
 
 
@@ -271,7 +274,7 @@ def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     due = execution.scheduled_for
     if due > facts.now:
         if execution.attempt > 1:
-            return [_retry(execution.attempt - 1, execution.created_at, due)]
+            return [_retry(execution.attempt - 1, execution.created_at, due, otherwise(execution.spec.remedy, execution.spec))]
         return [WaitReason(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
     if execution.waits is not None:
         return [*_nothing_takes_it(facts), _overlap(execution, execution.waits, facts.awaited)]
@@ -337,13 +340,21 @@ def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
         waits.append(_no_host(pool, facts.hosts))
     slots = slots_of(pool, facts.hosts)
     if facts.running >= slots:
-        message = f"pool {pool.name!r} is full: {facts.running} of {slots} run, and {facts.ready} wait for a slot"
-        details = FullPool(pool.name, facts.running, slots, facts.ready)
+        message = f"pool {pool.name!r} is full: {facts.running} of {slots} run, and {facts.ready} wait for a slot{_in_turns(facts.turns)}"
+        details = FullPool(pool.name, facts.running, slots, facts.ready, facts.turns)
         waits.append(WaitReason(Cause.POOL_FULL, message, due, details=details))
     elif facts.full:
         message = "the workers hold as many executions as they can; start one more with `fastlane worker`, or wait until some have ended"
         waits.append(WaitReason(Cause.WORKERS_FULL, message))
     return waits
+
+
+def _in_turns(turns: Turns | None) -> str:
+    """What comes before an execution of a pool whose tasks take turns."""
+    if turns is None:
+        return ""
+    named = f" ({', '.join(turns.names)}{', …' if len(turns.names) < turns.others else ''})" if turns.names else ""
+    return f"; tasks take turns (fairShare): executions of its own task before it: {turns.own}; other tasks in line: {turns.others}{named}"
 
 
 def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
@@ -370,11 +381,10 @@ def _breaker(view: HostView | None) -> str:
 
 
 def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
-    most = execution.spec.concurrency
-    if not most or facts.of_task < most:
+    if (found := full(execution, facts.sharing)) is None:
         return []
-    message = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
-    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, details=FullTask(facts.of_task, most))]
+    message, details = found
+    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, details=details)]
 
 
 def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
@@ -383,7 +393,7 @@ def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     if facts.note is not None:
         return [*waits, _noted(execution, facts.note, facts)]
     if _is_given_back(execution, facts) and facts.pool is not None:
-        others = replace(facts, of_task=facts.of_task - 1)  # of_task includes this execution
+        others = replace(facts, sharing=replace(facts.sharing, running=facts.sharing.running - 1))  # it is among them
         if no_slot := _no_slot(facts.pool, execution, others):
             return [*waits, *no_slot]
     if view is not None and not view.usable:
@@ -465,48 +475,9 @@ def _sentence(execution: Execution, note: Note) -> str:
             return note.words
 
 
-def _retry(failed: int, since: int | None, due: int) -> WaitReason:
-    message = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
+def _retry(failed: int, since: int | None, due: int, more: str = "") -> WaitReason:
+    message = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}{more}"
     return WaitReason(Cause.RETRY, message, since, due, NextAttempt(failed + 1))
-
-
-MIB = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfMemory:
-    """An execution for which memory ran out. ``limit`` is its own or its pool's now (None: it had none), ``peak`` the most that a sample
-    showed (None: it was not measured); both in bytes."""
-
-    message: str
-    limit: int | None
-    peak: int | None
-
-
-def out_of_memory(execution: Execution | None, pools: Sequence[Pool]) -> OutOfMemory | None:
-    """What to say about an execution; None unless it ended because memory ran out."""
-    if execution is None or execution.failure is None or execution.failure.reason is not FailureReason.OOM:
-        return None
-    pool = next((pool for pool in pools if pool.name == execution.pool), None)
-    resources = execution.spec.resources if pool is None else execution.spec.resources.within(pool.limits)
-    peak = None if execution.usage is None else execution.usage.memory_peak
-    return OutOfMemory(f"{_limit(resources.memory)}; {_measured(peak)}; {_remedy(resources.memory)}", resources.memory, peak)
-
-
-def _limit(limit: int | None) -> str:
-    return "it had no limit of memory, and its node's ran out" if limit is None else f"its limit was {limit / MIB:,.5g} MiB of memory"
-
-
-def _measured(peak: int | None) -> str:
-    if peak is None:
-        return "it ended before it was measured"
-    return f"the most that a sample showed before was {peak / MIB:,.5g} MiB, and it may have grown fast after that"
-
-
-def _remedy(limit: int | None) -> str:
-    if limit is None:
-        return "set resources.memory and resources.reserve.memory, so that its node has what it needs"
-    return "raise resources.memory, or let it do less at once"
 
 
 ONE = Window(1, 1)
@@ -514,23 +485,28 @@ ONE = Window(1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """How a job with an ``expect_every`` stands. ``late_since``: since when it is late (milliseconds; None: it is not). ``late_at``: when
-    it will be without a success until then (None: it is late, paused or over, or expires before that). ``last_success``: when its last
-    stored success ended (None: none is known). ``receivers``: how many webhooks and addresses its lists ``late`` have now.
-    ``deliveries``: the stored messages which say that it is late; while it is not, all that are about the job itself."""
+    """How a job with an ``expect_every`` or a ``done_by`` stands. ``late_since``: since when it is late (milliseconds; None: it is not).
+    ``late_at``: when it will be without a success until then (None: it is late, paused or over, or expires before that).
+    ``last_success``: when its last stored success ended (None: none is known). ``receivers``: how many webhooks and addresses its lists
+    ``late`` have now. ``deliveries``: the stored messages which say that it is late; while it is not, all that are about the job itself.
+    ``zone``: whose clocks ``done_by`` means."""
 
-    every: int
+    every: int | None
     late_since: int | None
     late_at: int | None
     last_success: int | None
     receivers: int
     deliveries: tuple[DeliveryView, ...]
+    done_by: str | None = None
+    zone: str | None = None
 
     @property
     def message(self) -> str:
         """What is known of it, for people."""
         last = "no success of it is known" if self.last_success is None else f"its last success ended at {iso(self.last_success)}"
-        expected = f"it is to succeed every {show_duration(self.every / 1000)}"
+        expected = f"each of its ticks must succeed by {self.done_by} in {self.zone}"
+        if self.every is not None:
+            expected = f"it must succeed every {show_duration(self.every / 1000)}"
         if self.late_since is not None:
             return f"{expected}, and has been late since {iso(self.late_since)}: {last}; {self._sent}"
         late = "it will not be late, since it is paused, over, or expires before that"
@@ -560,7 +536,8 @@ NO_RECEIVER = "neither webhooks.late nor notify.late has a receiver"
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The status of a job or an execution, what it waits for, whether memory ran out at its end, a job's last tick if that made no
-    execution, and how a job with an ``expect_every`` stands. ``envs``: its environment, whose secret values may occur in the messages.
+    execution, and how a job with an ``expect_every`` stands. ``failures``: how many of a job's ticks failed in a row, where a rule counts
+    them. ``envs``: its environment, whose secret values may occur in the messages.
     ``node``: the name of the node on which the execution, or a job's last one, runs or ran; None when it has not started or that is not
     known."""
 
@@ -571,6 +548,7 @@ class Explanation:
     last_tick: tuple[Job, Tick] | None = None
     expectation: Expectation | None = None
     node: str | None = None
+    failures: FailureRow | None = None
 
 
 class WaitExplainer(Service):
@@ -579,35 +557,43 @@ class WaitExplainer(Service):
     def __init__(self, parts: ServiceParts) -> None:
         super().__init__(parts)
         self._deliveries = Deliveries(parts)
+        self._chains = ChainReader(parts)
 
-    async def job(self, task_id: str, job_id: str, *, is_limited: bool = False) -> Explanation:
-        """What a job waits for. ``is_limited``: as for ``Deliveries``."""
-        job = await find_job(self._store, task_id, job_id)
+    async def job(self, task_id: str, job_id: str, *, visible: str | None = None) -> Explanation:
+        """What a job waits for. ``visible``: a regular expression for the ids of the tasks that the caller may see (None: all)."""
+        job = await self._calendars.job(await find_job(self._store, task_id, job_id))
         latest = (await self._store.latest([job_id])).get(job_id)
         ticks = (await self._store.list_ticks(job_id, ONE)).rows
-        facts = await self._facts(task_id, latest)
+        facts = await self._facts(task_id, latest, visible)
         status = job_status(job, latest.status if latest else None, facts.now)
         waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
+        if not waits and (latest is None or latest.status.final):
+            waits = tuple(WaitReason(Cause.AFTER, words) for words in await self._chains.waits(job, visible))
+        if (backfill := await self._store.backfills.current(job, facts.now)) is not None and backfill.ended_at is None:
+            waits = (*waits, WaitReason(Cause.BACKFILL, in_words(backfill, job, iso), backfill.created_at))
         last_tick = (job, ticks[0]) if ticks and ticks[0].execution_id is None else None
-        expectation = await self._expectation(job, is_limited=is_limited)
+        expectation = await self._expectation(job, is_limited=visible is not None)
         node = latest.node if latest else None
-        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, expectation, node)
+        return Explanation(status, waits, (latest or job).spec.variables, memory, last_tick, expectation, node, failure_row(job))
 
-    async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
-        """What an execution waits for."""
+    async def execution(self, task_id: str, job_id: str, execution_id: str, *, visible: str | None = None) -> Explanation:
+        """What an execution waits for. ``visible``: as for ``job``."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
-        waits = execution_waits(execution, await self._facts(task_id, execution))
+        waits = execution_waits(execution, await self._facts(task_id, execution, visible))
         memory = out_of_memory(execution, self._pools)
         return Explanation(execution.status.value, tuple(waits), execution.spec.variables, memory, node=execution.node)
 
     async def _expectation(self, job: Job, *, is_limited: bool) -> Expectation | None:
-        every = job.spec.expect_every
-        if every is None or job.stopped:
+        if not job.spec.is_expected or job.stopped:
             return None
         done = await self._store.executions_of(job.id, 1, statuses=frozenset({Status.DONE}))
-        last = max((one.finished_at for one in done if one.finished_at is not None and one.belongs_to(job)), default=None)
+        newest = next((one for one in done if one.finished_at is not None and one.belongs_to(job)), None)
+        last = None if newest is None else newest.finished_at
         since = job.late_since if job.is_late else None
-        at = None if since is not None or job.check_at is None else max(job.check_at, (last or 0) + every)
+        at = None if since is not None else job.check_at
+        if at is not None and newest is not None and last is not None:
+            due = newest.scheduled_for if newest.spec.due_at is None else newest.spec.due_at
+            at = max(at, deadline_after_success(job, last, due) or 0)
         if at is not None and job.spec.is_over(at):
             at = None
         trigger = NotificationTrigger.LATE
@@ -615,13 +601,17 @@ class WaitExplainer(Service):
         if since is not None:
             sent = tuple(view for view in sent if view.delivery.event == f"job.{trigger}" and view.delivery.created_at == since)
         targets: tuple[Target, ...] = (*webhooks_of(job.spec, job.task_id, self._pools), *job.spec.notify)
-        return Expectation(every, since, at, last, sum(target.trigger is trigger for target in targets), sent)
+        receivers = sum(target.trigger is trigger for target in targets)
+        return Expectation(job.spec.expect_every, since, at, last, receivers, sent, job.spec.done_by, job.schedule.own_zone)
 
-    async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
+    async def _facts(self, task_id: str, execution: Execution | None, visible: str | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)
         name = pool.name if pool is not None else ""
-        pauses, (fault, reports, lanes, own), of_task, earlier = await asyncio.gather(
-            self._store.paused_pools(), self._ask_queue(name, execution), self._of_task(task_id, execution), self._awaited(execution)
+        pauses, (fault, reports, lanes, own, turns), sharing, earlier = await asyncio.gather(
+            self._store.paused_pools(),
+            self._ask_queue(pool, execution),
+            find_sharing(self._store, self._pools, execution, visible),
+            self._awaited(execution),
         )
         lane = lanes.get(name, LaneCounts(0, 0, 0))
         views = distinct_views(reports)
@@ -635,31 +625,31 @@ class WaitExplainer(Service):
             hosts=tuple(view for host in _hosts(pool, execution) for view in views if view.name == host),
             running=lane.running,
             ready=lane.ready,
-            of_task=of_task,
+            sharing=sharing,
             note=_note(execution, reports),
             lane=own,
             awaited=earlier,
             hold=pauses.hold,
+            turns=turns and replace(turns, names=tuple(task for task in turns.names if _may_see(task, visible))),
         )
 
     async def _ask_queue(
-        self, pool: str, execution: Execution | None
-    ) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts], str | None]:
-        """Why the queue does not answer, or else the live workers' reports, the pool's entry counts and the execution's lane."""
+        self, pool: Pool | None, execution: Execution | None
+    ) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts], str | None, Turns | None]:
+        """Why the queue does not answer, or else the live workers' reports, the pool's entry counts, the execution's lane, and what comes
+        before it there if tasks take turns."""
         try:
-            counts = await self._queue.counts([pool] if pool else [])
+            counts = await self._queue.counts([pool.name] if pool else [])
             lane = None if execution is None or execution.status.final else await self._queue.lane_of(execution.id)
             reports = await self._reports.current()
             if not reports:
                 await self._queue.check()  # a full Redis is read, and takes no reports
-            return None, reports, counts, lane
+            turns = None
+            if execution is not None and pool is not None and pool.fair_share and lane == pool.name:
+                turns = await self._queue.turns(pool.name, execution.id)
+            return None, reports, counts, lane, turns
         except QueueDown as error:
-            return str(error), (), {}, None
-
-    async def _of_task(self, task_id: str, execution: Execution | None) -> int:
-        if execution is None or not execution.spec.concurrency:
-            return 0
-        return (await self._store.list_executions(Wanted(STARTING, task_id), ONE)).total
+            return str(error), (), {}, None, None
 
     async def _awaited(self, execution: Execution | None) -> Execution | None:
         """The first execution that this one waits for."""
@@ -671,6 +661,11 @@ class WaitExplainer(Service):
         except Unreadable:
             return None
         return next(iter(awaited(job, execution, others)), None)
+
+
+def _may_see(task: str, visible: str | None) -> bool:
+    """Whether a task, not a key, is one that the caller may see."""
+    return not task.startswith("/") and may_see(visible, task)
 
 
 def _note(execution: Execution | None, reports: Sequence[Report]) -> Note | None:

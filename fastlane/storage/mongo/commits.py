@@ -40,7 +40,7 @@ from typing import Any
 import structlog
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import Conflict, FastlaneError, TransientError, Unreadable
+from fastlane.errors import Conflict, FastlaneError, NotUnique, TransientError, Unreadable
 from fastlane.models.cron import Cron
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord, nonce
@@ -49,19 +49,23 @@ from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
 from fastlane.models.tick import Tick
 from fastlane.storage import records
-from fastlane.storage.mongo import idempotency
+from fastlane.storage.mongo import idempotency, stored_counts
 from fastlane.storage.mongo.database import Database, Document, KeyedLock
 from fastlane.storage.mongo.rows import (
+    BORN,
     EVENTS,
     EXECUTIONS,
+    FOLLOWS,
     GONE_AT,
     JOBS,
     LATE,
+    NAMES_CALENDARS,
     PENDING,
     TASKS,
     TICKS,
     TO_CHECK,
     TO_COME,
+    TO_COUNT,
     UNDER_WAY,
     document,
     read,
@@ -87,6 +91,7 @@ JOB_FIELDS = (
 NEWEST = [("sequence", -1), ("attempt", -1)]
 _ENDED = {"status": {"$in": sorted(FINAL)}}
 _CRON = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
+_FLAGS = (TO_COME, TO_CHECK, LATE, FOLLOWS, NAMES_CALENDARS)
 _ONCE, _MANUAL = Schedule(), Schedule(ScheduleKind.MANUAL)
 
 
@@ -112,7 +117,7 @@ class JobStatuses:
         computed (``follow_refused``).
         """
         condition = {**_shows(before), "floor": {"$lt": after.sequence}, "job_status": before.status.value}
-        change = {"$set": {"job_status": after.status.value}, "$inc": {"status_revision": 1}}
+        change = {"$set": {"job_status": after.status.value, TO_COUNT: True}, "$inc": {"status_revision": 1}}
         return await self._db.change(JOBS, after.job_id, condition, change, JOB_FIELDS)
 
     async def follow_claim(self, after: Execution, row: Document | None) -> JobBounds | None:
@@ -201,7 +206,8 @@ async def store(db: Database, row: Document, status: str, **also: Any) -> bool:
     seen = row.get("status_revision")
     condition = {"incarnation": row["incarnation"], "status_revision": seen, **also}
     after = {"job_status": status, "status_revision": (seen or 0) + 1}
-    return await db.update(JOBS, row["_id"], condition, {"$set": after}, lambda stored: after.items() <= stored.items())
+    change = {"$set": {**after, TO_COUNT: True}}
+    return await db.update(JOBS, row["_id"], condition, change, lambda stored: after.items() <= stored.items())
 
 
 async def _latest(db: Database, row: Document, now: int) -> Status | None:
@@ -383,7 +389,7 @@ async def _undo_if_late(db: Database, job: Document, seal: str | None) -> None:
     if intent["ticks"]:
         await db.delete(TICKS, {"_id": {"$in": [tick["_id"] for tick in intent["ticks"]]}})
     if intent["execution"] is not None:  # unless a worker has claimed it, which finds that it belongs to no job
-        await db.delete(EXECUTIONS, {"_id": intent["execution"]["_id"], "epoch": 0})
+        await stored_counts.delete(db, [intent["execution"]["_id"]], {"epoch": 0})
     if seal is not None:  # it stays when it has a job, and when somebody has changed it since
         await delete_task(db, intent["task_id"], seal=seal)
 
@@ -408,7 +414,7 @@ def is_there(row: Document | None) -> bool:
 
 async def commit_job(db: Database, commit: Commit) -> tuple[bool, Document | None]:
     """Makes a commit. Returns whether it was made, and the row that was written; None when an earlier try had written it, and nothing is
-    left to do. Raises Repeated or Conflict."""
+    left to do. Raises Repeated or Conflict, of which NotUnique is one."""
     record, ops = commit.effects.record, list[str]()
     while True:
         op = nonce()
@@ -428,7 +434,12 @@ async def commit_job(db: Database, commit: Commit) -> tuple[bool, Document | Non
         if is_taken:
             await _release(db, record, ops)
             raise Conflict("there is a tick or an execution already that the job is to get")
-        if (written := await _write(db, row, commit, op)) is not None:
+        try:
+            written = await _write(db, row, commit, op)
+        except NotUnique:
+            await _release(db, record, ops)
+            raise
+        if written is not None:
             return True, written
 
 
@@ -446,8 +457,8 @@ async def _write(db: Database, row: Document | None, commit: Commit, op: str) ->
     more = {"rev": 1 if row is None else row["rev"] + 1, "intent": intent_of(op, commit), PENDING: True}
 
     if job is None:
-        gone = {**idempotency.tombstone(commit.job_id, 0), **more, "ops": [op]}
-        return gone if row and await db.replace(JOBS, commit.job_id, {"rev": row["rev"]}, gone) else None
+        gone = {**idempotency.tombstone(commit.job_id, 0), **more, "ops": [op], **stored_counts.carried(row)}
+        return gone if row and await db.replace(JOBS, commit.job_id, stored_counts.as_counted(row), gone) else None
     written = {
         **document(records.JOBS, job, op),
         "created_by": None if is_new or row is None else row.get("created_by") or row["requested_by"],
@@ -460,9 +471,10 @@ async def _write(db: Database, row: Document | None, commit: Commit, op: str) ->
         return written | new if await db.insert(JOBS, written | new) else None
     condition = {"rev": row["rev"]}
     if not is_there(row):
-        return written if await db.replace(JOBS, row["_id"], condition, written) else None
+        written |= stored_counts.carried(row)
+        return written if await db.replace(JOBS, row["_id"], stored_counts.as_counted(row), written) else None
     values = {name: value for name, value in written.items() if name != "_id"}
-    change = {"$set": values, "$unset": {name: "" for name in (TO_COME, TO_CHECK, LATE) if name not in values}}  # the status stays
+    change = {"$set": values, "$unset": {name: "" for name in _FLAGS if name not in values}}  # the status stays
     return written if await db.update(JOBS, row["_id"], condition, change) else None
 
 
@@ -609,7 +621,7 @@ async def change_task(db: Database, task_id: str, modified_at: int | None, *, is
     if not is_new:
         await db.update(TASKS, task_id, {}, times)
         return None
-    first = {"created_at": modified_at, "words": task_words(task_id)}
+    first = {"created_at": modified_at, **new_task(task_id)}
     return seal if await db.upsert(TASKS, task_id, {**times, "$setOnInsert": first}) else None
 
 
@@ -631,16 +643,16 @@ async def delete_task(db: Database, task_id: str, event: Event | None = None, *,
         await db.update(TASKS, task_id, {}, {"$unset": {_MARK: ""}})
         return False
     await db.insert_missing(EVENTS, [] if event is None else [document(records.EVENTS, event)])
-    await db.delete(TASKS, {"_id": task_id, _MARK: mark})
+    await stored_counts.delete(db, [task_id], {_MARK: mark}, kind=TASKS)
     return True
 
 
 async def delete_empty_tasks(db: Database, task_ids: Sequence[str]) -> None:
-    """Deletes the tasks among these that have no jobs, as ``delete_task`` does, all at once. The mark of one that got a job stays."""
+    """Deletes the tasks among these that have no jobs, as ``delete_task`` does, all at once. The mark of one that has jobs stays."""
+    mark = nonce()
+    await db.update_all(TASKS, task_ids, {"$set": {_MARK: mark}})
     if empty := await _without_jobs(db, task_ids):
-        mark = nonce()
-        await db.update_all(TASKS, empty, {"$set": {_MARK: mark}})
-        await db.delete(TASKS, {"_id": {"$in": await _without_jobs(db, empty)}, _MARK: mark})
+        await stored_counts.delete(db, empty, {_MARK: mark}, kind=TASKS)
 
 
 async def _without_jobs(db: Database, task_ids: Sequence[str]) -> list[str]:
@@ -661,9 +673,9 @@ async def _has_jobs(db: Database, task_id: str) -> bool:
     return bool(await db.find(JOBS, {"task_id": task_id}, "jobs_of_task", limit=1, fields=("task_id",)))
 
 
-def task_words(task_id: str) -> list[str]:
-    """The words by which a task is found."""
-    return sorted(set(words_of(task_id)))
+def new_task(task_id: str) -> Document:
+    """What a task has from its beginning: the words by which it is found, and what ``stored_counts`` needs."""
+    return {"words": sorted(set(words_of(task_id))), TO_COUNT: True, BORN: nonce()}
 
 
 _BOUNDS = ("incarnation", "floor", "sequence", "stop_sequence", "intent", GONE_AT)

@@ -21,7 +21,7 @@ from bson.codec_options import TypeDecoder, TypeRegistry
 from bson.errors import BSONError
 from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import IndexModel, ReplaceOne, ReturnDocument, UpdateOne
+from pymongo import IndexModel, ReplaceOne, ReturnDocument, UpdateMany
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -41,7 +41,7 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
-from fastlane.errors import FastlaneError, ReadTooLong, StoreDown, StoreRefused
+from fastlane.errors import FastlaneError, NotUnique, ReadTooLong, StoreDown, StoreRefused
 from fastlane.storage.pages import TextBudget
 
 PASSING = frozenset({6, 7, 43, 50, 64, 79, 89, 91, 100, 112, 133, 134, 189, 262, 365, 9001, 10107, 11600, 11602, 13435, 13436})
@@ -217,6 +217,8 @@ class Database:
         self._joined: dict[Hashable, asyncio.Task[Any]] = {}
         self._reading: set[asyncio.Task[Any]] = set()
         self.lengths = Lengths()
+        self.counted: int | None = None
+        """The last batch of stored counts that this process knows to be done."""
 
     def open(self) -> None:
         """Prepares to connect; connects at the first call."""
@@ -381,9 +383,11 @@ class Database:
         while True:
             try:
                 await self._repeated(lambda: self._of(collection).insert_one(document))
-            except DuplicateKeyError:
+            except DuplicateKeyError as error:
                 if (stored := await self.one(collection, document["_id"], ("made",))) is not None:
                     return bool(stored.get("made") == document["made"])
+                if not _is_of_id(error):
+                    raise _taken() from error
             else:
                 return True
             pause = await _paused(pause)
@@ -409,7 +413,7 @@ class Database:
     ) -> bool:
         """Changes the document with this id where the condition holds. ``is_mine`` recognises this change in a document when the answer to
         an earlier try was lost."""
-        answer, repeated = await self._repeated(lambda: self._of(collection).update_one({"_id": id, **condition}, change))
+        answer, repeated = await self._of_free_keys(lambda: self._of(collection).update_one({"_id": id, **condition}, change))
         return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
 
     async def change(
@@ -430,17 +434,19 @@ class Database:
         """Changes the documents with these ids; the change must be one that may be made twice."""
         await self._repeated(lambda: self._of(collection).update_many({"_id": {"$in": list(ids)}}, change))
 
-    async def write_each(self, collection: str, writes: Sequence[UpdateOne | ReplaceOne[Document]]) -> None:
-        """Makes these writes in any order, in one command; each must be one that may be made twice. Which of them met their conditions is
-        to be read afterwards."""
-        if writes:
-            await self._repeated(lambda: self._of(collection).bulk_write(list(writes), ordered=False))
+    async def write_each(self, collection: str, writes: Sequence[UpdateMany | ReplaceOne[Document]]) -> int:
+        """Makes these writes in any order, in one command; each must be one that may be made twice. Returns how many documents met their
+        conditions. When it is fewer than expected, which of them did is to be read: the answer to an earlier try may have been lost."""
+        if not writes:
+            return 0
+        answer, _ = await self._repeated(lambda: self._of(collection).bulk_write(list(writes), ordered=False))
+        return int(answer.matched_count)
 
     async def replace(
         self, collection: str, id: str, condition: Filter, document: Document, is_mine: Callable[[Document], bool] = lambda _: False
     ) -> bool:
         """Replaces the document with this id where the condition holds; otherwise as ``update``."""
-        answer, repeated = await self._repeated(lambda: self._of(collection).replace_one({"_id": id, **condition}, document))
+        answer, repeated = await self._of_free_keys(lambda: self._of(collection).replace_one({"_id": id, **condition}, document))
         return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
 
     async def upsert(self, collection: str, id: str, change: Mapping[str, Any]) -> bool:
@@ -491,6 +497,13 @@ class Database:
         found, _ = await self._repeated(read_bounded if bounded else lambda: cursor().to_list(None))
         return list(found)
 
+    async def _of_free_keys(self, act: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+        """As ``_repeated``. Raises NotUnique when another document has what only one may have."""
+        try:
+            return await self._repeated(act)
+        except DuplicateKeyError as error:
+            raise _taken() from error
+
     async def _is_mine(self, collection: str, id: str, is_mine: Callable[[Document], bool]) -> bool:
         stored = await self.one(collection, id)
         return stored is not None and is_mine(stored)
@@ -513,6 +526,15 @@ class Database:
                     _TROUBLES.get([]).append(words_for(error))
             repeated = True
             pause = await _paused(pause)
+
+
+def _is_of_id(error: DuplicateKeyError) -> bool:
+    """Whether it was the document's id that another one has, and no other unique key."""
+    return "_id" in ((error.details or {}).get("keyPattern") or {"_id": 1})
+
+
+def _taken() -> NotUnique:
+    return NotUnique("another row of the store has the key of this one")
 
 
 def _time_left() -> float | None:

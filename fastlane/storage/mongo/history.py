@@ -31,9 +31,9 @@ async def count_some(db: Database, limit: int) -> int:
     return len(rows)
 
 
-async def count(db: Database, execution_ids: Sequence[str]) -> None:
-    """Counts the executions that ended and are not counted yet."""
-    rows = await db.with_ids(EXECUTIONS, execution_ids, _COUNTED)
+async def count(db: Database, execution_ids: Sequence[str], *fields: str) -> Sequence[Document]:
+    """Counts the executions that ended and are not counted yet. Returns the rows of all of them, with these further fields."""
+    rows = await db.with_ids(EXECUTIONS, execution_ids, (*_COUNTED, *fields))
     of_hours: dict[tuple[str, str, int], list[str]] = {}
     for row in rows.values():
         if row.get(UNCOUNTED):
@@ -41,6 +41,7 @@ async def count(db: Database, execution_ids: Sequence[str]) -> None:
     for key, ids in of_hours.items():
         while not await _count_into(db, key, ids):
             pass
+    return list(rows.values())
 
 
 async def _count_into(db: Database, key: tuple[str, str, int], ids: Sequence[str]) -> bool:

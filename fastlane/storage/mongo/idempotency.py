@@ -19,7 +19,7 @@ from fastlane.errors import Repeated
 from fastlane.models.ids import DAY, IdempotencyRecord, nonce
 from fastlane.storage import records
 from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.rows import GONE_AT, JOBS, RECEIPTS, document, read
+from fastlane.storage.mongo.rows import GONE, GONE_AT, JOBS, RECEIPTS, document, read
 
 MAX_FORGOTTEN = 100
 """Old records that are deleted with each new one at most."""
@@ -102,7 +102,7 @@ async def _revoke(db: Database, reservation: Document, read_job: ReadJob) -> boo
 def tombstone(job_id: str, rev: int) -> Document:
     """A row for a job that does not exist, or no longer exists. It keeps a process that slept from making the job; it is removed after a
     week."""
-    return {"_id": job_id, "rev": rev, "ops": [], "intent": None, "made": nonce(), GONE_AT: datetime.now(UTC)}
+    return {"_id": job_id, "rev": rev, "ops": [], "intent": None, "made": nonce(), GONE_AT: datetime.now(UTC), "job_status": GONE}
 
 
 async def _forget(db: Database, before: int) -> None:

@@ -12,6 +12,7 @@ the same ``op`` is the same row.
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,13 +20,13 @@ import orjson
 from fastlane.clock import unless_cancelled
 from fastlane.models.event import Event
 from fastlane.models.ids import IdempotencyRecord
-from fastlane.models.job import Execution, JobBounds, Spec, by_standing, depends_on_latest, job_status
+from fastlane.models.job import Execution, Job, JobBounds, Spec, by_standing, depends_on_latest, job_status
 from fastlane.models.status import FINAL, UNDER_WAY as UNDER_WAY_STATUSES, Status
 from fastlane.models.tick import Outcome
-from fastlane.models.transitions import ExecutionChange
+from fastlane.models.transitions import ExecutionChange, settle
 from fastlane.storage import records
 from fastlane.storage.base import DELETED_STAY, GIVEN_UP_STAYS, Claimed, Decide, StatusWalk
-from fastlane.storage.mongo import history, idempotency
+from fastlane.storage.mongo import history, idempotency, stored_counts
 from fastlane.storage.mongo.commits import (
     JOB_FIELDS,
     Finisher,
@@ -48,6 +49,7 @@ from fastlane.storage.mongo.rows import (
     DELETED,
     DELIVERIES,
     EXECUTIONS,
+    FOLLOWS,
     JOBS,
     LATE,
     UNCOUNTED,
@@ -60,7 +62,7 @@ from fastlane.storage.mongo.rows import (
 )
 from fastlane.storage.records import LAST, Commit, Place, Record, Value, Where, readable
 
-SHOWN = frozenset({"status", "waits"})
+SHOWN = frozenset({"status", "waits", "sequence"})
 """Values of an execution from which its job's status follows."""
 NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
 
@@ -104,7 +106,8 @@ class CommittedRows(MongoRows):
             return await super().delete(record, keys, seen)
         ids = [id for (id,) in keys]
         rows = await self._db.call(lambda: self._before_deletion(ids))
-        deleted = await super().delete(record, keys, seen)
+        # one with an ``op`` that is to be the same is under way, so it is not counted
+        deleted = await (super().delete(record, keys, seen) if seen else self.written(lambda: stored_counts.delete(self._db, ids)))
         for job_id in {row["job_id"] for row in rows}:
             await self.statuses.follow(job_id)
         return deleted
@@ -145,17 +148,36 @@ class MongoJobs:
 
     async def change(self, change: ExecutionChange) -> Execution | None:
         """Raises ValueError for a value whose name is not a field of an execution."""
-
-        async def make() -> Execution | None:
-            async with self._locks.hold(change.execution_id):
-                return await apply(self._db, change)
-
-        changed = await self._rows.written(make)
+        if change.settles_an_end and change.seen is not None:
+            return await self._end(change, change.seen.job_id)
+        changed = await self._written(change)
         if changed is None and change.seen is not None:
             await self._rows.statuses.follow_refused(change.seen.job_id)
         elif changed is not None and SHOWN.intersection(change.values):
             await self._rows.statuses.follow_change(changed)
         return changed
+
+    async def _end(self, change: ExecutionChange, job_id: str) -> Execution | None:
+        """Writes an end while it looks whether a job follows, and settles it beside the status of its job: so neither takes a round trip of
+        its own. A process that dies in between leaves an end that another one settles."""
+        written, look = self._written(change.without_settling()), self.followers(job_id, 1)
+        ended, followers = await unless_cancelled(asyncio.gather(written, look))
+        if ended is None:
+            await self._rows.statuses.follow_refused(job_id)
+            return None
+        status = self._rows.statuses.follow_change(ended)
+        if followers:
+            await status
+            return ended
+        settled, _ = await unless_cancelled(asyncio.gather(self._written(settle(ended)), status))
+        return settled or ended
+
+    async def _written(self, change: ExecutionChange) -> Execution | None:
+        async def make() -> Execution | None:
+            async with self._locks.hold(change.execution_id):
+                return await apply(self._db, change)
+
+        return await self._rows.written(make)
 
     async def claim(self, execution_id: str, decide: Decide) -> Claimed | None:
         """Reads the job at the same time as it writes the claim. A stop of the job that this does not see has yet to look for executions to
@@ -199,6 +221,17 @@ class MongoJobs:
         ended = {row["_id"]: [row["execution"]] for row in await newest_ended(self._db, others)}
         return await _first_readable(self._db, {**under_way, **ended}, ended, bounded=len(bounds) > 1)
 
+    async def followers(self, job_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        """The array of a job that an older fastlane has written may be outdated, so the schedule says it."""
+        found = list[Job]()
+        while rows := await self._db.call(partial(_following, self._db, job_id, after, limit - len(found))):
+            jobs = readable(rows, lambda row: read(records.JOBS, row))
+            found += [job for job in jobs if job.schedule.after is not None and job_id in job.schedule.after.jobs]
+            if len(found) >= limit:
+                break
+            after = rows[-1]["_id"]
+        return found
+
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """A reservation whose request had no effect is not a record."""
         return await self._db.call(lambda: idempotency.get(self._db, key, since, lambda id: current(self._db, id)))
@@ -216,6 +249,11 @@ class MongoJobs:
         found = [row["_id"] for row in rows]
         names = {str(orjson.loads(row["spec"])["image"]) for row in found}
         return frozenset(names | {row["reference"] for row in found if row.get("reference")})
+
+
+async def _following(db: Database, job_id: str, after: str, limit: int) -> list[Document]:
+    filter = {"after": job_id, FOLLOWS: True, "_id": {"$gt": after}}
+    return await db.find(JOBS, filter, "jobs_following", sort=[("_id", 1)], limit=limit)
 
 
 def read_execution(row: Document) -> Execution:

@@ -1,8 +1,8 @@
 """The paged lists, each a walk along an index in its order, newest first, and the counts of everything.
 
-Rows before the page are passed over in the index, from the nearer end. The length of a list is counted along an index: MongoDB has no
-triggers to keep a counter, and a counter that each write raises is wrong after some crashes. The length of a long list is kept for a moment
-(``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
+Rows before the page are passed over in the index, from the nearer end. How many jobs or executions there are, of some tasks and in some
+statuses, and how many tasks, is stored (``stored_counts``). The length of another list is counted along an index, and kept for a moment
+when the list is long (``Lengths``). Where a filter has several values, the server merges a walk for each. A job's status is the stored one.
 
 A list of tasks that is filtered by words or by a pattern is found in the ids alone, which are short; the page's own rows are read whole.
 The jobs of each task on a page are counted then.
@@ -11,7 +11,7 @@ Measured: a list takes ten commands at most (decision 0086). On the tests' serve
 the server alone 206 ms for a count and a find; the first page of a search takes 115 ms (docs/internals/mongodb-figures.md)."""
 
 import asyncio
-import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 from fastlane.clock import unless_cancelled
+from fastlane.models.access import may_see
 from fastlane.models.job import FailedJob, Job, Task, TaskSummary
 from fastlane.models.notify import FAILURES
 from fastlane.models.paging import Key, Row, Window
@@ -27,6 +28,7 @@ from fastlane.models.status import Status
 from fastlane.storage import records
 from fastlane.storage.base import Counts, StatusWalk
 from fastlane.storage.lists import JOBS as JOB_INDEXES, ListLogic, ListReader, PagedRows, Selection
+from fastlane.storage.mongo import stored_counts
 from fastlane.storage.mongo.commits import complete_pending, whole
 from fastlane.storage.mongo.database import LIST_ADVICE, Database, Document, Filter, behind
 from fastlane.storage.mongo.jobs import complete_missing, read_execution, walk
@@ -51,8 +53,8 @@ class MongoLists(ListLogic):
 
         async def look() -> Task | None:
             await complete_pending(self._db)
-            row = await self._db.one(TASKS, task_id)
-            return None if row is None else _task(row, (await job_counts(self._db, [task_id])).get(task_id, 0))
+            row, jobs = await unless_cancelled(asyncio.gather(self._db.one(TASKS, task_id), job_counts(self._db, [task_id])))
+            return None if row is None else _task(row, jobs.get(task_id, 0))
 
         return await self._db.call(look)
 
@@ -79,9 +81,9 @@ class MongoListReader:
         await complete_pending(self._db)
         filter = {"modified_at": ANY}
         if visible is None:
-            return TaskList(self._db, records.TASKS_BY_CHANGE, filter)
+            return TaskList(self._db, records.TASKS_BY_CHANGE, filter, StoredLength(None, ()))
         rows = await self._db.find(TASKS, filter, "tasks_by_change", fields=("modified_at",))
-        return FoundTasks(self._db, [row for row in rows if re.match(visible, row["_id"])])
+        return FoundTasks(self._db, [row for row in rows if may_see(visible, row["_id"])])
 
     async def tasks_with(self, words: Sequence[str], visible: str | None) -> PagedRows[Task]:
         phrases = [phrase for phrase in map(words_of, words) if phrase]
@@ -90,17 +92,19 @@ class MongoListReader:
         await complete_pending(self._db)
         filter = {"$and": [condition for phrase in phrases for condition in _conditions(phrase)]}
         rows = await self._db.find(TASKS, filter, "tasks_by_word", fields=("modified_at",))
-        return FoundTasks(self._db, [row for row in rows if _matches(row["_id"], phrases) and re.match(visible or "", row["_id"])])
+        return FoundTasks(self._db, [row for row in rows if _matches(row["_id"], phrases) and may_see(visible, row["_id"])])
 
     async def of_job(self, index: Index[Row], job_id: str) -> PagedRows[Row]:
         bounds = await whole(self._db, job_id)
         own = {"incarnation": "" if bounds is None else bounds.incarnation} if index is records.TICKS_OF_JOB else {}
         return MongoList(self._db, index, {"job_id": job_id, **own})
 
-    async def selected(self, wanted: Selection, _window: Window, /) -> PagedRows[Any]:
-        """Many tasks are filtered on the way."""
+    async def selected(self, wanted: Selection, window: Window, /) -> PagedRows[Any]:
+        """Many tasks are filtered on the way. A stored length tells whether jobs have no status."""
         indexes, tasks = wanted.indexes, wanted.tasks
-        await (complete_missing if indexes is JOB_INDEXES and wanted.statuses else complete_pending)(self._db)
+        stored = None if wanted.late or wanted.label is not None or wanted.since is not None else StoredLength(tasks, wanted.statuses)
+        needs_statuses = indexes is JOB_INDEXES and wanted.statuses and (stored is None or window.after is not None)
+        await (complete_missing if needs_statuses else complete_pending)(self._db)
         (first, *_), status = indexes.every.order, indexes.by_status.equal[0]
         filter: dict[str, Any] = {} if tasks is None else {"task_id": {"$in": list(tasks)} if len(tasks) != 1 else tasks[0]}
         filter |= {status: {"$in": list(wanted.statuses)}} if wanted.statuses else {}
@@ -108,7 +112,9 @@ class MongoListReader:
             filter |= {LATE: True, first: ANY, **({} if wanted.label is None else {"labels": wanted.label})}
             name = records.JOBS_LATE_BY_CREATION.name
         elif wanted.label is not None:
-            filter, name = {"labels": wanted.label, **filter}, "jobs_by_label"
+            of_few = tasks is not None and len(tasks) <= FEW_TASKS
+            name = "jobs_by_label_and_status" if wanted.statuses else "jobs_of_task_by_label" if of_few else "jobs_by_label"
+            filter = {"labels": wanted.label, **filter}
         else:
             filter[first] = ANY if wanted.since is None else {**ANY, "$gte": wanted.since}
             if tasks is not None and len(tasks) * max(1, len(wanted.statuses)) <= FEW_TASKS:
@@ -117,25 +123,26 @@ class MongoListReader:
                 name = (indexes.by_status if wanted.walked else indexes.every).name
                 filter |= {status: {"$in": list(wanted.walked)}} if wanted.walked else {}
         found = MongoJobList if indexes is JOB_INDEXES else MongoList
-        return found(self._db, Index(indexes.every.record, name, (), indexes.every.order), filter)
+        return found(self._db, Index(indexes.every.record, name, (), indexes.every.order), filter, stored)
 
     async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
         of_tasks = {} if tasks is None else {"task_id": {"$in": list(tasks)}}
         ended = {"status": {"$in": sorted(FAILURES)}, "finished_at": {"$gte": max(1, since), "$lte": LAST}}
         return FailedJobs(self._db, ended, of_tasks)
 
-    async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
+    async def summaries(self, tasks: Sequence[Task], now: int) -> Mapping[str, TaskSummary]:
         """Each part is found in an index; of the latest executions, only those are read whole. (They are found in one step of each task:
         see ``jobs.newest_ended``.)"""
-        wanted = {"task_id": {"$in": list(tasks)}}
+        ids, known = [task.id for task in tasks], {task.id: task.by_status for task in tasks if task.by_status is not None}
+        wanted = {"task_id": {"$in": ids}}
 
         def group(collection: str, filter: Filter, index: str, sums: Document, *before: Document) -> Awaitable[list[Document]]:
             return self._db.group(collection, [{"$match": filter}, *before, {"$group": sums}], index)
 
         is_over = {"$and": [{"$gt": ["$expiration", None]}, {"$lte": ["$expiration", {"$max": ["$next_tick", now]}]}]}
-        statuses, late, following, newest = await unless_cancelled(
+        by_status, late, following, newest = await unless_cancelled(
             asyncio.gather(
-                group(JOBS, wanted, "jobs_of_task_by_status", {"_id": {"task": "$task_id", "status": "$job_status"}, "jobs": _EACH}),
+                job_statuses_of(self._db, ids) if len(known) < len(ids) else asyncio.sleep(0, known),
                 group(JOBS, {LATE: True, "created_at": ANY, **wanted}, "jobs_late_by_creation", {"_id": "$task_id", "jobs": _EACH}),
                 group(
                     *(JOBS, {**wanted, "next_tick": {"$gt": 0, "$lte": LAST}}, "jobs_next_of_task"),
@@ -149,16 +156,16 @@ class MongoListReader:
         )
         rows = await self._db.with_ids(EXECUTIONS, [row["execution"] for row in newest], bounded=True)
         latest = {one.task_id: one for one in readable(list(rows.values()), read_execution)}
-        by_status: dict[str, dict[str, int]] = {}
-        for row in statuses:
-            if row["_id"].get("status") is not None:
-                by_status.setdefault(row["_id"]["task"], {})[row["_id"]["status"]] = row["jobs"]
         late_of, next_of = {row["_id"]: row["jobs"] for row in late}, {row["_id"]: row["next"] for row in following}
-        return {id: TaskSummary(by_status.get(id, {}), late_of.get(id, 0), next_of.get(id), latest.get(id)) for id in tasks}
+        return {id: TaskSummary(by_status.get(id, {}), late_of.get(id, 0), next_of.get(id), latest.get(id)) for id in ids}
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         await complete_pending(self._db)
         of_tasks: dict[str, Any] = {} if tasks is None else {"task_id": {"$in": list(tasks)}}
+        if (stored := await stored_by_status(self._db, tasks, *_kinds(tasks))) is not None:
+            jobs, executions = (sum(stored[kind].values(), Counter()) for kind in (JOBS, EXECUTIONS))
+            there = stored[TASKS][""].total() if tasks is None else len(tasks)
+            return Counts(there, jobs.total(), {status: executions[status.value] for status in Status})
         return await self._db.lengths.get(("counts", _digest(of_tasks)), lambda: self._counts(tasks, of_tasks), _length)
 
     async def _counts(self, tasks: Sequence[str] | None, of_tasks: Filter) -> Counts:
@@ -174,6 +181,8 @@ class MongoListReader:
 
     async def job_statuses(self, tasks: Sequence[str] | None) -> Mapping[str, int]:
         await complete_pending(self._db)
+        if (stored := await stored_by_status(self._db, tasks, *_kinds(tasks))) is not None:
+            return _named(sum(stored[JOBS].values(), Counter()))
         return await self._job_statuses(tasks, {} if tasks is None else {"task_id": {"$in": list(tasks)}})
 
     async def _job_statuses(self, tasks: Sequence[str] | None, of_tasks: Filter) -> dict[str, int]:
@@ -202,10 +211,28 @@ class MongoListReader:
         filter, found = {"next_tick": ANY, **of_tasks, **lasting}, list[Job]()
         async with aclosing(self._db.walk(JOBS, filter, "jobs_due", [("next_tick", 1), ("_id", 1)])) as rows:
             async for row in rows:
-                found += [job for job in readable([row], partial(read, records.JOBS)) if job.next_run(now) is not None]
+                found += [job for job in readable([row], partial(read, records.JOBS)) if job.next_tick_to_come(now) is not None]
                 if len(found) == limit:
                     break
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLength:
+    """A list whose length is stored: the rows of these tasks (None: of all) in these statuses (none: in any)."""
+
+    tasks: Sequence[str] | None
+    statuses: Sequence[str]
+
+    async def read(self, db: Database, kind: str) -> int | None:
+        """The length; None where the stored counts are not to be trusted now, and the list is counted by its statuses."""
+        found = await stored_by_status(db, self.tasks, kind)
+        if found is None:
+            if kind == JOBS and self.statuses:
+                await complete_missing(db)
+            return None
+        by_status = sum(found[kind].values(), Counter())
+        return sum(by_status[status] for status in self.statuses) if self.statuses else by_status.total()
 
 
 @dataclass
@@ -215,6 +242,7 @@ class MongoList:
     db: Database
     index: Index[Any]
     filter: Filter
+    stored: StoredLength | None = None
 
     @property
     def forwards(self) -> bool:
@@ -222,6 +250,8 @@ class MongoList:
 
     async def total(self) -> int:
         collection, name = self.index.record.name, self.index.name
+        if self.stored is not None and (length := await self.stored.read(self.db, collection)) is not None:
+            return length
         return await self.db.lengths.get((name, _digest(self.filter)), lambda: self.db.count(collection, self.filter, name), int)
 
     async def after(self, key: Key, limit: int) -> Sequence[Any]:
@@ -264,7 +294,12 @@ class TaskList(MongoList):
     """Tasks, each with how many jobs it has."""
 
     async def values(self, rows: Sequence[Any]) -> Sequence[Task]:
-        counts = await job_counts(self.db, [row["_id"] for row in rows])
+        if not rows:
+            return []
+        ids = [row["_id"] for row in rows]
+        if (stored := await stored_by_status(self.db, ids, JOBS)) is not None:
+            return [_task(row, stored[JOBS][row["_id"]]) for row in rows]
+        counts = await job_counts(self.db, ids)
         return [_task(row, counts.get(row["_id"], 0)) for row in rows]
 
 
@@ -350,12 +385,40 @@ def _length(found: Counts) -> int:
     return found.jobs + sum(found.executions.values())
 
 
+def _kinds(tasks: Sequence[str] | None) -> Sequence[str]:
+    """What ``/status`` counts, whose parts are read at the same time: how many tasks there are is at hand where some are asked for."""
+    return stored_counts.KINDS if tasks is None else (JOBS, EXECUTIONS)
+
+
+async def stored_by_status(db: Database, tasks: Sequence[str] | None, *kinds: str) -> Mapping[str, stored_counts.Found] | None:
+    """The stored counts of these collections; None where they are not to be trusted now. Jobs without a status get one first."""
+    found = await stored_counts.read(db, tasks, *kinds)
+    if found is None or not any(None in of for of in found.get(JOBS, {}).values()):
+        return found
+    await complete_missing(db)
+    return await stored_counts.read(db, tasks, *kinds)
+
+
 async def job_counts(db: Database, task_ids: Sequence[str]) -> dict[str, int]:
     """How many jobs each of these tasks has, if it has any."""
     if not task_ids:
         return {}
+    if (stored := await stored_counts.read(db, task_ids, JOBS)) is not None:
+        return {id: of.total() for id, of in stored[JOBS].items()}
     filter, counted = {"task_id": {"$in": list(task_ids)}}, ("job_counts", *sorted(task_ids))
     return await db.lengths.get(counted, lambda: _grouped(db, JOBS, filter, "jobs_of_task", "task_id"), lambda found: sum(found.values()))
+
+
+async def job_statuses_of(db: Database, task_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+    """How many jobs each of these tasks has in each status."""
+    if (stored := await stored_by_status(db, task_ids, JOBS)) is not None:
+        return {id: _named(of) for id, of in stored[JOBS].items()}
+    key, filter = {"task": "$task_id", "status": "$job_status"}, {"task_id": {"$in": list(task_ids)}}
+    by_status: dict[str, dict[str, int]] = {}
+    for row in await db.group(JOBS, [{"$match": filter}, {"$group": {"_id": key, "jobs": _EACH}}], "jobs_of_task_by_status"):
+        if row["_id"].get("status") is not None:
+            by_status.setdefault(row["_id"]["task"], {})[row["_id"]["status"]] = row["jobs"]
+    return by_status
 
 
 async def _grouped(db: Database, collection: str, filter: Filter, index: str, field: str) -> dict[str, int]:
@@ -375,5 +438,12 @@ def _matches(task_id: str, phrases: Sequence[Sequence[str]]) -> bool:
     return all(contains(words, phrase) for phrase in phrases)
 
 
-def _task(row: Document, jobs_count: int) -> Task:
-    return Task(row["_id"], row["created_at"], row["modified_at"], jobs_count)
+def _task(row: Document, jobs: int | Counter[str | None]) -> Task:
+    """The task of a row. ``jobs``: the number of its jobs, or that number for each status."""
+    count, by_status = (jobs, None) if isinstance(jobs, int) else (jobs.total(), _named(jobs))
+    return Task(row["_id"], row["created_at"], row["modified_at"], count, by_status)
+
+
+def _named(jobs: Mapping[str | None, int]) -> dict[str, int]:
+    """Those that have a status."""
+    return {status: count for status, count in jobs.items() if status is not None}

@@ -23,6 +23,9 @@ from fastlane.models.ids import nonce
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import mark_all_late, write_all
 from fastlane.storage.mongo.rows import (
+    BACKFILLS,
+    CALENDARS,
+    CHAIN_HEADS,
     CHUNKS,
     DELETED,
     DELIVERIES,
@@ -37,9 +40,11 @@ from fastlane.storage.mongo.rows import (
     QUOTAS,
     RECEIPTS,
     RECEIVERS,
+    SEALS,
     TASKS,
     TICKS,
 )
+from fastlane.storage.mongo.stored_counts import recount
 
 log = structlog.get_logger()
 
@@ -61,7 +66,7 @@ async def _make_indexes(collection: str, db: Database) -> None:
 
 
 def _indexes_of(*collections: str) -> tuple[Part, ...]:
-    return tuple(partial(_make_indexes, collection) for collection in collections)
+    return tuple(partial(_make_indexes, collection) for collection in collections if INDEXES[collection])
 
 
 MIGRATIONS: Sequence[MongoMigration] = (
@@ -79,6 +84,11 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=12, min_reader=1, parts=_indexes_of(IMAGES)),
     MongoMigration(version=13, min_reader=1, parts=_indexes_of(JOBS)),
     MongoMigration(version=14, min_reader=1, parts=_indexes_of(HOSTS)),
+    MongoMigration(version=15, min_reader=1, parts=_indexes_of(BACKFILLS, JOBS)),
+    # calendars, and which jobs name any
+    MongoMigration(version=16, min_reader=1, parts=_indexes_of(CALENDARS, JOBS, EXECUTIONS)),
+    # stored counts, jobs of a label by their status and task, and receipts: their seals, and where each chain ends
+    MongoMigration(version=17, min_reader=1, parts=(*_indexes_of(TASKS, JOBS, SEALS, CHAIN_HEADS), recount)),
 )
 
 VERSION = MIGRATIONS[-1].version
@@ -105,6 +115,27 @@ async def prepare(db: Database, migrations: Sequence[MongoMigration] = MIGRATION
         await asyncio.sleep(LOOK)
 
 
+class MigrationWatch:
+    """Sees whether another process brings the database up to date: it has a claim there, and gives signs of life."""
+
+    def __init__(self, db: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._db = db
+        self._monotonic = monotonic
+        self._other: Document | None = None
+        self._moved_at = monotonic()
+
+    async def is_under_way(self) -> bool:
+        """Looks once. After ``LOST_AFTER`` without a sign of life, the process has ended."""
+        other = await self._db.call(lambda: self._db.one(META, CLAIM))
+        return other is not None and not self.is_lost(other)
+
+    def is_lost(self, other: Document | None) -> bool:
+        """Whether this claim, which was read just now, has given no sign of life for ``LOST_AFTER``."""
+        if other is None or other != self._other:
+            self._other, self._moved_at = other, self._monotonic()
+        return self._monotonic() - self._moved_at > LOST_AFTER
+
+
 class MigrationClaim:
     """The right to bring a database up to date, which one process has at a time."""
 
@@ -112,20 +143,18 @@ class MigrationClaim:
         self._db = db
         self._monotonic = monotonic
         self._mine: Document = {"_id": CLAIM, "made": nonce(), "beat": 0}
-        self._other: Document | None = None
-        self._moved_at = self._said_at = monotonic()
+        self._watch = MigrationWatch(db, monotonic)
+        self._said_at = monotonic()
 
     async def take(self) -> bool:
         """Whether this process has it now."""
         if await self._db.call(lambda: self._db.insert(META, self._mine)):
             return True
         other = await self._db.call(lambda: self._db.one(META, CLAIM))
-        now = self._monotonic()
-        if other is None or other != self._other:
-            self._other, self._moved_at = other, now
-        elif now - self._moved_at > LOST_AFTER:
+        if self._watch.is_lost(other) and other is not None:
             seen = {name: other[name] for name in ("made", "beat")}
             return await self._db.call(lambda: self._db.replace(META, CLAIM, seen, self._mine, self._is_mine))
+        now = self._monotonic()
         if now - self._said_at > REPORT_EVERY:
             self._said_at = now
             log.info("store.waiting_to_migrate", error="another process brings the store up to date")

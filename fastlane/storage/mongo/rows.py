@@ -8,7 +8,6 @@ collection.
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 from pymongo import ASCENDING, IndexModel
 
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
+from fastlane.models.access import may_see
 from fastlane.models.ids import nonce
 from fastlane.models.status import FINAL
 from fastlane.models.store_version import StoreVersion
@@ -32,6 +32,11 @@ MANY = 2**31 - 1
 """More rows than are read at once."""
 META = "meta"
 """The collection of records with one row, and of the store's identity."""
+TO_COUNT, COUNTED, COUNTED_OF, COUNTED_IN = "is_to_count", "counted", "counted_of", "counted_in"
+"""Fields of a job, an execution or a task: ``stored_counts`` has to look at it; the status, and of a job the task, as which it is counted;
+by which batch."""
+BORN = "born"
+"""A field of a task: a nonce of the write that made it, since one may be made again after it was deleted."""
 UNCOUNTED = "is_uncounted"
 """A field of an execution that has ended: ``history`` has not counted it. True, or missing."""
 
@@ -43,11 +48,15 @@ _ADDED: Mapping[str, Callable[[Any], Document]] = {
         "expiration": job.spec.expiration,
         # Parts of the spec that are read alone.
         "expect_every": job.spec.expect_every,
+        "done_by": job.spec.done_by,
         "name": job.spec.name,
+        # The jobs that it follows, by which it is found.
+        "after": [] if job.schedule.after is None else list(job.schedule.after.jobs),
+        TO_COUNT: True,
     },
     # A record, and not a reservation.
     records.RECEIPTS.name: lambda _: {"op": nonce(), "done": True},
-    records.EXECUTIONS.name: lambda execution: {UNCOUNTED: True} if execution.status in FINAL else {},
+    records.EXECUTIONS.name: lambda execution: {TO_COUNT: True} | ({UNCOUNTED: True} if execution.status in FINAL else {}),
 }
 
 
@@ -77,7 +86,13 @@ def flag_changes(record: Record[Value], value: Value) -> dict[str, dict[str, Any
 PAUSE = 0.25
 """Seconds between two counts of a process that keeps writing."""
 
-_VERSION = "version"
+VERSION = "version"
+"""The id of the document with the store's id and the number of commits."""
+
+
+def foreign(version: Mapping[str, Any] | None) -> int:
+    """How many commits processes of other versions have counted, which write without ``TO_COUNT``."""
+    return 0 if version is None else int(version["commits"]) - int(version.get("counting", 0))
 
 
 class CommitCounter:
@@ -94,7 +109,7 @@ class CommitCounter:
 
     async def open(self) -> None:
         """Gives a new store its id."""
-        await self._db.upsert(META, _VERSION, {"$setOnInsert": {"store": nonce(), "commits": 0, "made_at": datetime.now(UTC)}})
+        await self._db.upsert(META, VERSION, {"$setOnInsert": {"store": nonce(), "commits": 0, "made_at": datetime.now(UTC)}})
 
     async def close(self) -> None:
         """Counts what is not counted yet, if the store answers."""
@@ -112,16 +127,16 @@ class CommitCounter:
 
     async def check(self) -> None:
         """Raises the number: the store can be written."""
-        if not await self._db.update(META, _VERSION, {}, {"$inc": {"commits": 1}}):
+        if not await self._db.update(META, VERSION, {}, {"$inc": {"commits": 1, "counting": 1}}):
             raise StoreDown("the store has lost its data while fastlane used it; start fastlane again")
 
     async def version(self, *, confirmed: bool = False) -> StoreVersion:
         """How far the store has come, all commits of this process counted. ``confirmed``: read after a write that a majority has. It raises
         another number, so that it hides no loss."""
         if confirmed:
-            await self._db.update(META, _VERSION, {}, {"$inc": {"confirmations": 1}})
+            await self._db.update(META, VERSION, {}, {"$inc": {"confirmations": 1}})
         await self._count()
-        stored = await self._db.one(META, _VERSION)
+        stored = await self._db.one(META, VERSION)
         if stored is None:
             raise StoreDown("the store has lost its data while fastlane used it; start fastlane again")
         return StoreVersion(stored["store"], stored["commits"])
@@ -267,7 +282,7 @@ async def visible_tasks(db: Database, pattern: str) -> list[str]:
     start = literal_start(pattern)
     range = {"$gte": start, "$lt": after_all_with(start)} if start else {"$gte": ""}
     rows = await db.joined(("tasks", start), lambda: db.find(TASKS, {"_id": range}, BY_ID, fields=("_id",)))
-    found = [row["_id"] for row in rows if re.match(pattern, row["_id"])]
+    found = [row["_id"] for row in rows if may_see(pattern, row["_id"])]
     if sum(len(id.encode()) + ID_MARGIN for id in found) > MAX_VISIBLE:
         raise ReadTooLong(f"this covers {len(found)} tasks, which is too much at once; {LIST_ADVICE}")
     return found
@@ -314,6 +329,8 @@ def _condition(wanted: Any) -> Any:
             return {"$nin": sorted(values)}
         case Between(low, high):
             return {"$gte": low, "$lte": high}
+        case records.Beyond(text):
+            return {"$gt": text}
     return wanted
 
 
@@ -325,19 +342,23 @@ JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
     one.name for one in (records.JOBS, records.TICKS, records.EXECUTIONS, records.TASKS, records.RECEIPTS)
 )
 DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
-IMAGES, HOSTS = records.IMAGES.name, records.HOSTS.name
+IMAGES, HOSTS, BACKFILLS, CALENDARS = (one.name for one in (records.IMAGES, records.HOSTS, records.BACKFILLS, records.CALENDARS))
+SEALS, CHAIN_HEADS, SEAL_PLACE = (one.name for one in (records.SEALS, records.CHAIN_HEADS, records.SEAL_PLACE))
 HOURS, DELETED, CHUNKS = records.HOURS.name, records.DELETED.name, "log_chunks"
 
 WEEK = 7 * 86_400
 
 UNDER_WAY, UNFINISHED, WAITING = (str(one.flag) for one in (records.UNDER_WAY, records.UNFINISHED, records.WAITING))
 TO_COME, TO_CHECK, LATE = (str(one.flag) for one in (records.TO_COME, records.TO_CHECK, records.LATE))
-PENDING, GONE_AT = "is_pending", "gone_at"
-"""Fields of a job: it has an intent; when it was deleted (on a tombstone)."""
+FOLLOWS, NAMES_CALENDARS = str(records.FOLLOWS.flag), str(records.NAMES_CALENDARS.flag)
+PENDING, GONE_AT, GONE = "is_pending", "gone_at", "gone"
+"""Fields of a job: it has an intent; when it was deleted (on a tombstone). And a tombstone's status."""
 
 
-def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, seconds: int | None = None) -> IndexModel:
-    options: dict[str, object] = {"name": name}
+def _index(
+    name: str, *keys: str, where: Mapping[str, object] | None = None, seconds: int | None = None, unique: bool = False
+) -> IndexModel:
+    options: dict[str, object] = {"name": name, "unique": True} if unique else {"name": name}
     if where is not None:
         options["partialFilterExpression"] = where
     if seconds is not None:
@@ -350,7 +371,9 @@ def _declared(index: records.Index[Any]) -> IndexModel:
     where: Mapping[str, object] | None = {condition.flag: True} if condition is not None and condition.flag is not None else None
     if condition is not None and any(isinstance(wanted, records.Between) for wanted in condition.where.values()):
         where = {name: {"$gt": 0} for name in condition.where}
-    return _index(index.name, *("_id" if name == "id" else name for name in index.keys), where=where)
+    if condition is not None and any(isinstance(wanted, records.Beyond) for wanted in condition.where.values()):
+        where = {name: _condition(wanted) for name, wanted in condition.where.items()}
+    return _index(index.name, *("_id" if name == "id" else name for name in index.keys), where=where, unique=index.is_unique)
 
 
 OF_TASK: Mapping[str, str] = {
@@ -371,12 +394,16 @@ def _of_task(index: records.Index[Any]) -> IndexModel:
 
 # A new index of a collection that an earlier migration names needs a later one, with a part of its own.
 _OWN: Mapping[str, Sequence[IndexModel]] = {
-    TASKS: (_index("tasks_by_word", "words"),),
+    TASKS: (_index("tasks_by_word", "words"), _index("tasks_to_count", TO_COUNT, where={TO_COUNT: True})),
     JOBS: (
         _index("jobs_by_label", "labels", "created_at", "_id", "task_id"),
+        _index("jobs_by_label_and_status", "labels", "job_status", "created_at", "_id", "task_id"),
+        _index("jobs_of_task_by_label", "labels", "task_id", "created_at", "_id"),
         _index("jobs_next_of_task", "task_id", "next_tick", "expiration", where={"next_tick": {"$gt": 0}}),
+        _index("jobs_following", "after", "_id", where={FOLLOWS: True}),
         _index("jobs_pending", PENDING, where={PENDING: True}),
         _index("jobs_gone", GONE_AT, seconds=WEEK),
+        _index("jobs_to_count", "job_status", "task_id", where={TO_COUNT: True}),
     ),
     TICKS: (_index("ticks_of_job", "job_id", "incarnation", "due", "_id"),),
     EXECUTIONS: (
@@ -384,6 +411,7 @@ _OWN: Mapping[str, Sequence[IndexModel]] = {
         _index("executions_failed", "status", "finished_at", "_id", "job_id", "task_id", where={"finished_at": {"$gt": 0}}),
         *(_of_task(one) for one in (records.EXECUTIONS_BY_CREATION, records.EXECUTIONS_BY_START, records.EXECUTIONS_BY_END)),
         _index("executions_uncounted", UNCOUNTED, where={UNCOUNTED: True}),
+        _index("executions_to_count", "status", "task_id", where={TO_COUNT: True}),
     ),
     CHUNKS: (
         _index("chunks_of_execution", "execution_id", "sequence"),
@@ -417,5 +445,10 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IMAGES,
         DELETED,
         HOSTS,
+        BACKFILLS,
+        CALENDARS,
+        SEALS,
+        CHAIN_HEADS,
+        SEAL_PLACE,
     )
 }

@@ -11,26 +11,31 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import ReplaceOne, UpdateMany
 
 from fastlane.models.ids import nonce
 from fastlane.models.job import Execution, Task
 from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage import records
+from fastlane.storage.backfills import BackfillLogic
 from fastlane.storage.base import Noted
+from fastlane.storage.calendars import CalendarLogic
 from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic
-from fastlane.storage.logs import logged
-from fastlane.storage.mongo import history
-from fastlane.storage.mongo.commits import complete_pending, delete_empty_tasks, is_there, task_words
+from fastlane.storage.logs import MAX_CHUNKS, logged
+from fastlane.storage.mongo import history, stored_counts
+from fastlane.storage.mongo.commits import complete_pending, delete_empty_tasks, is_there, new_task
 from fastlane.storage.mongo.database import Database, Document, KeyedLock, read_url
 from fastlane.storage.mongo.idempotency import tombstone
 from fastlane.storage.mongo.jobs import CommittedRows, MongoJobs
 from fastlane.storage.mongo.lists import MongoLists
 from fastlane.storage.mongo.logs import MongoLogs
-from fastlane.storage.mongo.migration import prepare
+from fastlane.storage.mongo.migration import LONGEST_PART, MigrationWatch, prepare
 from fastlane.storage.mongo.rows import (
     CHUNKS,
+    COUNTED,
+    COUNTED_IN,
+    COUNTED_OF,
     DELETED,
     DELIVERIES,
     EXECUTIONS,
@@ -44,6 +49,8 @@ from fastlane.storage.mongo.rows import (
 )
 from fastlane.storage.records import Among, Part, Where
 from fastlane.storage.retention import SEEN, RetentionLogic, WholeJob
+from fastlane.storage.retention_port import ONE_STEP, Most
+from fastlane.storage.seals import SealLogic
 
 A_FEW = 4
 """Executions, and ticks, of a job that has given out one number at most; it has more after retries and pauses."""
@@ -58,12 +65,26 @@ class MongoHistory(HistoryLogic):
         self._db = db
         self._written = rows.written
 
+        self._others: int | None = None
+
     async def count_ends(self, limit: int) -> int:
-        return await self._written(lambda: history.count_some(self._db, limit))
+        await self._recount_after_others()
+        ended = await self._written(lambda: history.count_some(self._db, limit))
+        return max(ended, min(limit, await self._db.call(lambda: stored_counts.fold(self._db, limit))))
+
+    async def _recount_after_others(self) -> None:
+        """Counts everything anew when an older fastlane has written since it was counted, and not since the last look."""
+        others = await self._db.call(lambda: stored_counts.is_outdated(self._db))
+        if others is not None and others == self._others:
+            await self._db.call(lambda: stored_counts.recount(self._db), LONGEST_PART)
+        self._others = others
 
 
 class MongoRetention(RetentionLogic):
-    """A ``RetentionStore`` of the database."""
+    """A ``RetentionStore`` of the database. Each step takes the same commands, so it is larger than on SQLite, where others wait for it."""
+
+    shares_commits = False
+    _most, _chunks = Most(4 * ONE_STEP.executions, 4 * ONE_STEP.ticks, ONE_STEP.logs), 8 * MAX_CHUNKS
 
     def __init__(self, db: Database, rows: CommittedRows) -> None:
         super().__init__(rows)
@@ -87,14 +108,16 @@ class MongoRetention(RetentionLogic):
 
     async def _seen(self, job_ids: Sequence[str]) -> dict[str, Document]:
         await self._finished(*job_ids)
-        rows = await self._db.call(lambda: self._db.with_ids(JOBS, job_ids, (*SEEN, "rev", "intent", GONE_AT)))
+        fields = (*SEEN, "rev", "intent", GONE_AT, COUNTED, COUNTED_OF, COUNTED_IN)
+        rows = await self._db.call(lambda: self._db.with_ids(JOBS, job_ids, fields))
         return {id: {"id": id, **row} for id, row in rows.items() if is_there(row) and row["intent"] is None}
 
     async def _delete_jobs(self, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
         going = await self._written(lambda: _raise_floors(self._db, jobs))
         if not going:
             return frozenset()
-        gone = await self._written(lambda: _delete_jobs(self._db, going, now))
+        await self._db.call(lambda: _delete_parts(self._db, going, now))
+        gone = await self._written(lambda: _bury(self._db, going))
         tasks = sorted({job.row["task_id"] for job in going})
         await self._db.call(lambda: delete_empty_tasks(self._db, tasks))
         return gone
@@ -111,41 +134,47 @@ class MongoRetention(RetentionLogic):
 
 async def _raise_floors(db: Database, jobs: Sequence[WholeJob]) -> list[WholeJob]:
     """Raises the jobs' floors, so that nothing that is inserted late ever runs. The jobs that have not changed since they were seen, with
-    their new ``rev``."""
-    wanted = {
-        job.row["id"]: {"floor": job.row["sequence"], "rev": job.row["rev"] + (job.row["floor"] != job.row["sequence"])} for job in jobs
-    }
-    low = [job.row for job in jobs if job.row["floor"] != job.row["sequence"]]
-    await db.write_each(JOBS, [UpdateOne({"_id": row["id"], "rev": row["rev"]}, {"$set": wanted[row["id"]]}) for row in low])
-    stored = await db.with_ids(JOBS, list(wanted), ("rev", *SEEN, GONE_AT))
-    same = {id for id, after in wanted.items() if is_there(row := stored.get(id)) and row is not None and after.items() <= row.items()}
-    unchanged = ("incarnation", "sequence", "modified_at")
-    return [
-        replace(job, row={**job.row, **wanted[id]})
-        for job in jobs
-        if (id := job.row["id"]) in same and all(stored[id][name] == job.row[name] for name in unchanged)
-    ]
+    their new ``rev``. Jobs whose rows are alike in both are one write: most have run once."""
+    alike: dict[tuple[int, int], list[str]] = {}
+    for job in jobs:
+        alike.setdefault((job.row["rev"], job.row["sequence"]), []).append(job.row["id"])
+    after = {(rev, sequence): {"floor": sequence, "rev": rev + 1} for rev, sequence in alike}
+    writes = [UpdateMany({"_id": {"$in": ids}, "rev": key[0]}, {"$set": after[key]}) for key, ids in alike.items()]
+    raised = [replace(job, row={**job.row, **after[job.row["rev"], job.row["sequence"]]}) for job in jobs]
+    if await db.write_each(JOBS, writes) == len(jobs):
+        return raised
+    fields = ("floor", "rev", "incarnation", "sequence", "modified_at")
+    stored = await db.with_ids(JOBS, [job.row["id"] for job in jobs], fields)
+    return [job for job in raised if all(stored.get(job.row["id"], {}).get(name) == job.row[name] for name in fields)]
 
 
-async def _delete_jobs(db: Database, jobs: Sequence[WholeJob], now: int) -> frozenset[str]:
-    """Deletes jobs whose floors are raised with all that they have, each row by its id. The tasks' times go first: a process that ends in
+async def _delete_parts(db: Database, jobs: Sequence[WholeJob], now: int) -> None:
+    """Deletes all that these jobs have, whose floors are raised, each row by its id. The tasks' times go first: a process that ends in
     between leaves the rest to the next one."""
     ids, executions = [job.row["id"] for job in jobs], [id for job in jobs for id in job.executions]
     chunks = [f"{id}/{sequence}" for job in jobs for id, sequence in job.chunks]
-    await history.count(db, executions)
-    rows = (await db.with_ids(EXECUTIONS, executions, ("epoch",))).values()
-    claimed = [{"_id": row["_id"], "deleted_at": datetime.now(UTC)} for row in rows if row["epoch"] > 0]
-    await db.insert_missing(DELETED, claimed)
+    rows = await history.count(db, executions, "epoch")
+    await db.insert_missing(DELETED, [{"_id": row["_id"], "deleted_at": datetime.now(UTC)} for row in rows if row["epoch"] > 0])
     await db.update_all(TASKS, sorted({job.row["task_id"] for job in jobs}), {"$max": {"modified_at": now}})
     owners = {"execution_id": {"$in": [*executions, *ids]}}
     deliveries = [row["_id"] for row in await db.find(DELIVERIES, owners, "deliveries_of_execution", fields=("_id",))]
-    parts = {TICKS: [id for job in jobs for id in job.ticks], CHUNKS: chunks, DELIVERIES: deliveries, EXECUTIONS: executions}
+    parts = {TICKS: [id for job in jobs for id in job.ticks], CHUNKS: chunks, DELIVERIES: deliveries}
     for collection, of_jobs in parts.items():
         if of_jobs:
             await db.delete(collection, {"_id": {"$in": of_jobs}})
+    if executions:
+        await stored_counts.delete(db, executions)
+
+
+async def _bury(db: Database, jobs: Sequence[WholeJob]) -> frozenset[str]:
+    """Puts a tombstone in the place of each of these jobs that has not changed since its floor was raised. Which of them went."""
     op = nonce()
-    stones = {job.row["id"]: {**tombstone(job.row["id"], job.row["rev"] + 1), "ops": [op]} for job in jobs}
-    await db.write_each(JOBS, [ReplaceOne({"_id": job.row["id"], "rev": job.row["rev"]}, stones[job.row["id"]]) for job in jobs])
+    stones = [{**tombstone(job.row["id"], job.row["rev"] + 1), "ops": [op], **stored_counts.carried(job.row)} for job in jobs]
+    seen = [{"_id": job.row["id"], **stored_counts.as_counted(job.row)} for job in jobs]
+    writes = [ReplaceOne(which, stone) for which, stone in zip(seen, stones, strict=True)]
+    ids = [job.row["id"] for job in jobs]
+    if await db.write_each(JOBS, writes) == len(jobs):
+        return frozenset(ids)
     stored = await db.with_ids(JOBS, ids, ("ops",))
     return frozenset(id for id, row in stored.items() if op in row["ops"])
 
@@ -161,7 +190,7 @@ class MongoTransfer(TransferLogic):
 
     async def restore_task(self, task: Task) -> None:
         times = {"created_at": task.created_at, "modified_at": task.modified_at}
-        change = {"$set": times, "$setOnInsert": {"words": task_words(task.id)}}
+        change = {"$set": times, "$setOnInsert": new_task(task.id)}
         await self._db.call(lambda: self._db.upsert(TASKS, task.id, change))
         self._committed()
 
@@ -194,9 +223,13 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
     def __init__(self, url: str, *, deadline: float = DEADLINE) -> None:
         self._db = Database(read_url(url), deadline)
         self._commits = CommitCounter(self._db)
+        self._migration = MigrationWatch(self._db)
         self._locks = KeyedLock()
         self._rows = CommittedRows(self._db, self._commits)
         self.history = MongoHistory(self._db, self._rows)
+        self.backfills = BackfillLogic(self._rows)
+        self.calendars = CalendarLogic(self._rows)
+        self.seals = SealLogic(self._rows)
         self.retention = MongoRetention(self._db, self._rows)
         self.transfer = MongoTransfer(self._db, self._rows)
 
@@ -206,6 +239,7 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
         try:
             await prepare(self._db)
             await self._db.call(self._commits.open)
+            await self._db.call(lambda: stored_counts.open_empty(self._db))
             await self._db.call(lambda: complete_pending(self._db, {}))
         except BaseException:
             await self._db.close()
@@ -220,6 +254,9 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
 
     async def check(self) -> None:
         await self._db.call(self._commits.check)
+
+    async def is_migrating(self) -> bool:
+        return await self._migration.is_under_way()
 
     async def version(self, confirmed: bool = False, /) -> StoreVersion:
         return await self._db.call(lambda: self._commits.version(confirmed=confirmed))

@@ -7,7 +7,6 @@ half-way, nothing has changed."""
 import ctypes
 import os
 import random
-import re
 import shutil
 import sqlite3
 import time
@@ -16,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from fastlane.errors import FastlaneError
+from fastlane.models.access import may_see
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The size to which the write-ahead log is truncated after it has grown larger."""
@@ -31,16 +31,11 @@ def connect(path: Path, busy_timeout: float, made_of: type[sqlite3.Connection] =
         db.execute("PRAGMA temp_store = MEMORY")  # what a statement may have to undo goes to a file else, from 16 pages on: 20 µs an INSERT
         db.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-        db.create_function("visible", 2, _visible, deterministic=True)
+        db.create_function("visible", 2, may_see, deterministic=True)
     except sqlite3.Error:
         db.close()
         raise
     return db
-
-
-def _visible(pattern: str, task_id: str) -> bool:
-    """Whether a pattern matches a task's id: ``visible(pattern, task_id)`` in queries."""
-    return re.match(pattern, task_id) is not None
 
 
 def execute_patiently(db: sqlite3.Connection, statement: str, patience: float) -> None:

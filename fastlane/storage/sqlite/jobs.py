@@ -12,14 +12,14 @@ import asyncio
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import Conflict, Repeated
+from fastlane.errors import Conflict, NotUnique, Repeated
 from fastlane.models.event import Event
 from fastlane.models.ids import DAY, IdempotencyRecord
 from fastlane.models.job import Execution, Job, JobBounds, status_of
@@ -97,6 +97,14 @@ class SqliteJobs:
         """Each end asks this, so those that end together ask by one statement."""
         return await self._file.read(BatchOperation(job_id, waiting_of))
 
+    async def followers(self, job_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        found = list[Job]()
+        while len(found) < limit and (ids := await self._file.read(BatchOperation((job_id, after, limit - len(found)), links_of))):
+            rows = await self._file.read(partial(_jobs_with, ids))
+            found += [job for job in readable(rows, _job) if job.schedule.after and job_id in job.schedule.after.jobs]
+            after = ids[-1]
+        return found
+
     async def delete_task(self, task_id: str, event: Event | None = None) -> bool:
         def delete(db: sqlite3.Connection) -> bool:
             if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
@@ -117,11 +125,24 @@ class SqliteJobs:
 def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Execution | None]:
     """The execution after each change; None when the change's condition does not hold and it was not applied before."""
     answers: list[Execution | None] = [None] * len(asked)
+    if any([change.settles_an_end for change, _ in asked]) and db.execute(_ANY_LINK).fetchone() is not None:
+        asked = _unless_followed(db, asked)
     for places in _alike(asked):
         alike = [asked[place] for place in places]
         for place, execution in zip(places, _apply_to_seen(db, alike) or _apply_and_read(db, alike), strict=True):
             answers[place] = execution
     return answers
+
+
+def _unless_followed(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[StoredChange]:
+    """These changes, without the settling of executions whose jobs others follow."""
+    jobs = sorted({change.seen.job_id for change, _ in asked if change.settles_an_end and change.seen is not None})
+    followed = {job for job, links in zip(jobs, links_of(db, [(job, "", 1) for job in jobs]), strict=True) if links}
+
+    def is_followed(change: ExecutionChange) -> bool:
+        return change.settles_an_end and (change.seen is None or change.seen.job_id in followed)
+
+    return [as_stored(one[0].without_settling()) if is_followed(one[0]) else one for one in asked]
 
 
 def _apply_to_seen(db: sqlite3.Connection, alike: Sequence[StoredChange]) -> list[Execution] | None:
@@ -189,6 +210,23 @@ def waiting_of(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution
     found = readable(fetched(db, _WAITING, (as_json(job_ids),)), _execution)
     newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
     return [newest.get(id) for id in job_ids]
+
+
+def links_of(db: sqlite3.Connection, asked: Sequence[tuple[str, str, int]]) -> list[list[str]]:
+    """The ids of jobs after each of these jobs: as many, by id, after an id."""
+    wanted = as_json([list(one) for one in asked])
+    found: list[list[str]] = [[] for _ in asked]
+    for place, id in db.execute(_LINKS, (wanted,)).fetchall():
+        found[place].append(id)
+    return [ids[:limit] for ids, (_, _, limit) in zip(found, asked, strict=True)]
+
+
+def _jobs_with(ids: Sequence[str], db: sqlite3.Connection) -> list[Any]:
+    return fetched(db, _JOBS_WANTED, (as_json(ids),))
+
+
+def _job(row: Sequence[Any]) -> Job:
+    return JOBS.of(list(row))
 
 
 def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]]:
@@ -305,7 +343,11 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     for entry in new:
         if entry.record is not None:
             keep_record(db, entry.record)
-    inserted = _insert(db, "jobs", _COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
+    try:
+        inserted = _insert(db, "jobs", _COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
+    except sqlite3.IntegrityError as error:
+        _refuse_key(error)
+        raise
     if inserted < len(new):
         raise Conflict("there is a job with this id already")
     counts: dict[str, int] = {}
@@ -319,6 +361,12 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     return [None] * len(new)
 
 
+def _refuse_key(error: sqlite3.IntegrityError) -> None:
+    """Raises NotUnique for a statement that gave a job the key of another one."""
+    if "unique_key" in str(error):
+        raise NotUnique("another job has this unique key") from error
+
+
 def _carry_out(db: sqlite3.Connection, commit: Commit) -> bool:
     """Replaces or deletes a job, and writes what belongs to that; False when the job is not as it was seen."""
     effects, seen = commit.effects, commit.seen or {}
@@ -328,7 +376,11 @@ def _carry_out(db: sqlite3.Connection, commit: Commit) -> bool:
     if commit.job is None:
         written = db.execute(f"DELETE FROM jobs WHERE {_AS_SEEN}", as_seen)
     else:
-        written = db.execute(_REPLACE, (*JOBS.row(commit.job).values(), *as_seen))
+        try:
+            written = db.execute(_REPLACE, (*JOBS.row(commit.job).values(), *as_seen))
+        except sqlite3.IntegrityError as error:
+            _refuse_key(error)
+            raise
     if written.rowcount != 1:
         return False
     if commit.task_modified_at is not None:
@@ -386,6 +438,11 @@ def record_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:
         insert_missing(db, EVENTS, [tuple(EVENTS.row(event).values()) for event in events])
 
 
+_ANY_LINK = "SELECT 1 FROM job_links LIMIT 1"
+_LINKS = """SELECT asked.key, job_links.job_id FROM json_each(?) AS asked CROSS JOIN job_links
+    ON job_links.upstream_id = asked.value ->> 0 AND job_links.job_id > asked.value ->> 1 ORDER BY asked.key, job_links.job_id"""
+_JOBS_WANTED = f"""SELECT {", ".join(f"jobs.{name}" for name in JOBS.fields)} FROM json_each(?) AS asked
+    CROSS JOIN jobs ON jobs.id = asked.value ORDER BY jobs.id"""
 _GIVE_UP = f"INSERT OR REPLACE INTO deleted_executions VALUES (?, unixepoch() + {GIVEN_UP_STAYS - DELETED_STAY})"
 FORGET_DELETED = f"""DELETE FROM deleted_executions WHERE id IN
     (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - {DELETED_STAY} ORDER BY deleted_at LIMIT ?)"""

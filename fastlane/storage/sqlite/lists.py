@@ -27,7 +27,7 @@ from fastlane.storage.records import Index, Record, filled, readable
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import JOB_COLUMNS, QUALIFIED, visible_tasks
 from fastlane.storage.sqlite.rows import as_json, bounded, fetched, with_any_text
-from fastlane.storage.sqlite.schema import AT_REST, UNDER_WAY as UNDER_WAY_SQL, is_over, job_status
+from fastlane.storage.sqlite.schema import AT_REST, UNDER_WAY as UNDER_WAY_SQL, is_over, status_sql
 
 Answer = TypeVar("Answer")
 Values = Mapping[str, Any]
@@ -41,9 +41,9 @@ _NOW = "max(ifnull(next_tick, :now), :now)"
 _PAGE = "SELECT id FROM jobs WHERE id > :after ORDER BY id LIMIT :limit"
 _LATE = f"SELECT id FROM jobs INDEXED BY jobs_due WHERE next_tick < :now AND {is_over(_NOW)} LIMIT :limit"
 _WRONG = f"""SELECT asked.value FROM json_each(:ids) AS asked CROSS JOIN jobs ON jobs.id = asked.value
-    WHERE job_status IS NOT {job_status(_NOW)}"""
-_WRITE = f"""UPDATE jobs SET job_status = {job_status(_NOW)} WHERE id IN (SELECT value FROM json_each(:ids))
-    AND job_status IS NOT {job_status(_NOW)}"""
+    WHERE job_status IS NOT {status_sql(_NOW)}"""
+_WRITE = f"""UPDATE jobs SET job_status = {status_sql(_NOW)} WHERE id IN (SELECT value FROM json_each(:ids))
+    AND job_status IS NOT {status_sql(_NOW)}"""
 
 
 class SqliteLists(ListLogic):
@@ -120,8 +120,9 @@ class SqliteListReader:
     async def failures(self, tasks: Sequence[str] | None, since: int) -> PagedRows[FailedJob]:
         return SqliteFailures(self._db, tasks is not None, {"tasks": as_json(tasks or ()), "since": since, "most": MOST_FAILURES})
 
-    async def summaries(self, tasks: Sequence[str], now: int) -> Mapping[str, TaskSummary]:
-        given = {"tasks": as_json(tasks), "now": now}
+    async def summaries(self, tasks: Sequence[Task], now: int) -> Mapping[str, TaskSummary]:
+        ids = [task.id for task in tasks]
+        given = {"tasks": as_json(ids), "now": now}
         statuses: dict[str, dict[str, int]] = {}
         for task, status, jobs in self._db.execute(_STATUSES_OF_TASKS, given).fetchall():
             statuses.setdefault(task, {})[status] = jobs
@@ -129,7 +130,7 @@ class SqliteListReader:
         following = dict(self._db.execute(_NEXT_OF_TASKS, given).fetchall())
         rows = with_any_text(self._db, lambda: bounded(self._db, _LATEST_OF_TASKS, given, records.EXECUTIONS.fields.index("spec")))
         latest = {one.task_id: one for one in readable(rows, lambda row: records.EXECUTIONS.of(list(row)))}
-        return {id: TaskSummary(statuses.get(id, {}), late.get(id, 0), following.get(id), latest.get(id)) for id in tasks}
+        return {id: TaskSummary(statuses.get(id, {}), late.get(id, 0), following.get(id), latest.get(id)) for id in ids}
 
     async def counts(self, tasks: Sequence[str] | None) -> Counts:
         if tasks is None:

@@ -17,7 +17,7 @@ from fastlane.models.job import STATUS_RULE, Fact
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.storage import records
 from fastlane.storage.records import Index, Record
-from fastlane.storage.values import MANUAL
+from fastlane.storage.values import FOLLOWS, MANUAL
 
 COMMIT = "COMMIT"
 """The mark between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. They
@@ -49,7 +49,7 @@ _OWN_COLUMNS: Mapping[str, Sequence[str]] = {
     # When a start and an end were written, which is later than they happened: events are read in this order.
     records.EXECUTIONS.name: ("start_noted_at INTEGER", "end_noted_at INTEGER"),
 }
-_WITHOUT_ROWID = (records.HOSTS, records.RECEIPTS, records.IMAGES, records.RECEIVERS, records.QUOTAS)
+_WITHOUT_ROWID = (records.HOSTS, records.RECEIPTS, records.IMAGES, records.RECEIVERS, records.QUOTAS, records.BACKFILLS, records.CALENDARS)
 """Small tables that are read by their keys."""
 
 
@@ -72,12 +72,27 @@ def _column(record: Record[Any], name: str) -> str:
 def create_index(index: Index[Any]) -> str:
     """The statement that makes an index."""
     condition = "" if index.where is None else f" WHERE {index.where.sql}"
-    return f"CREATE INDEX {index.name} ON {index.record.name} ({', '.join(index.keys)}){condition}"
+    return f"CREATE {'UNIQUE ' if index.is_unique else ''}INDEX {index.name} ON {index.record.name} ({', '.join(index.keys)}){condition}"
 
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
 _DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_each(old.labels))
     AND created_at = old.created_at AND job_id = old.id"""
+
+# Which job follows which, as ``schedule`` says. The triggers keep it right after the writes of an older fastlane, too.
+_LINKS = """CREATE TABLE job_links (
+        upstream_id TEXT NOT NULL, job_id TEXT NOT NULL, PRIMARY KEY (upstream_id, job_id)
+    ) STRICT, WITHOUT ROWID"""
+_LINKS_OF = "SELECT value FROM json_each(CASE WHEN json_valid({0}.schedule) THEN {0}.schedule ELSE '{{}}' END, '$.after')"
+_ADD_LINKS = f"INSERT OR IGNORE INTO job_links SELECT value, new.id FROM ({_LINKS_OF.format('new')})"
+_DROP_LINKS = f"DELETE FROM job_links WHERE job_id = old.id AND upstream_id IN ({_LINKS_OF.format('old')})"
+_NEW_FOLLOWS, _OLD_FOLLOWS = (f"substr({row}.schedule, 1, {len(FOLLOWS)}) = '{FOLLOWS}'" for row in ("new", "old"))
+_LINK_TRIGGERS = (
+    f"CREATE TRIGGER link_jobs AFTER INSERT ON jobs WHEN {_NEW_FOLLOWS} BEGIN {_ADD_LINKS}; END",
+    f"""CREATE TRIGGER relink_jobs AFTER UPDATE OF schedule ON jobs
+        WHEN new.schedule <> old.schedule AND ({_OLD_FOLLOWS} OR {_NEW_FOLLOWS}) BEGIN {_DROP_LINKS}; {_ADD_LINKS}; END""",
+    f"CREATE TRIGGER unlink_jobs AFTER DELETE ON jobs WHEN {_OLD_FOLLOWS} BEGIN {_DROP_LINKS}; END",
+)
 
 _LATE = "CASE WHEN new.started_at > new.scheduled_for THEN new.started_at - new.scheduled_for ELSE 0 END"
 COUNT_END = f"""INSERT INTO hours VALUES (new.task_id, ifnull(new.pool, ''), ifnull(new.finished_at, 0) / 3600000 * 3600000,
@@ -143,7 +158,7 @@ _MANUAL = f"substr(schedule, 1, {len(MANUAL)}) = '{MANUAL}'"
 Rule = Sequence[tuple[tuple[Fact, ...], str | None]]
 
 
-def job_status(now: str = "next_tick", rule: Rule = STATUS_RULE) -> str:
+def status_sql(now: str = "next_tick", rule: Rule = STATUS_RULE) -> str:
     """The rule as an expression over a row of ``jobs``, at ``now``, an expression that is no less than ``next_tick``."""
     facts = {
         Fact.PAUSED: "held_tick IS NOT NULL",
@@ -167,7 +182,7 @@ _IS_OTHER = " OR ".join(f"new.{name} IS NOT old.{name}" for name in _FOLLOWED)
 
 
 def _write(rule: Rule) -> str:
-    return f"UPDATE jobs SET job_status = {job_status(rule=rule)}"
+    return f"UPDATE jobs SET job_status = {status_sql(rule=rule)}"
 
 
 def _status_triggers(rule: Rule) -> tuple[str, ...]:
@@ -188,6 +203,8 @@ def _status_triggers(rule: Rule) -> tuple[str, ...]:
 
 
 _STATUS_TRIGGERS = _status_triggers(STATUS_RULE)
+_ORDER_TRIGGER = f"""CREATE TRIGGER status_after_move AFTER UPDATE OF sequence ON executions WHEN new.sequence <> old.sequence BEGIN
+    {_write(STATUS_RULE)} WHERE id = new.job_id; END"""
 _BEFORE_MANUAL = tuple(line for line in STATUS_RULE if Fact.MANUAL not in line[0])
 """The rule of migration 25."""
 JOB_STATUSES = (
@@ -245,6 +262,7 @@ _OWN_TABLES = (
         label TEXT NOT NULL, created_at INTEGER NOT NULL, job_id TEXT NOT NULL, task_id TEXT NOT NULL,
         PRIMARY KEY (label, created_at, job_id)
     ) STRICT, WITHOUT ROWID""",
+    _LINKS,
     # The blobs come last, so that the columns before them are read without them. In a table WITHOUT ROWID, each step of a search
     # would read them whole. A chunk without bytes of a stream is not in that stream's index.
     """CREATE TABLE log_chunks (
@@ -321,11 +339,13 @@ _TRIGGERS = (
     f"""CREATE TRIGGER relabel_jobs AFTER UPDATE OF labels ON jobs WHEN new.labels <> old.labels BEGIN
         {_DROP_LABELS}; {_ADD_LABELS}; END""",
     f"CREATE TRIGGER unlabel_jobs AFTER DELETE ON jobs WHEN old.labels <> '[]' BEGIN {_DROP_LABELS}; END",
+    *_LINK_TRIGGERS,
     f"CREATE TRIGGER forget_deliveries AFTER DELETE ON executions BEGIN {_OF_ENDED}; END",
     f"CREATE TRIGGER forget_notices AFTER DELETE ON jobs BEGIN {_OF_ENDED}; END",
     *_END_TRIGGERS,
     *_LOG_TRIGGERS,
     *_STATUS_TRIGGERS,
+    _ORDER_TRIGGER,
 )
 
 _LOG_BYTES = "INSERT INTO counters SELECT 'log_bytes', ifnull(sum(end_offset - start_offset), 0) FROM log_chunks"
@@ -354,6 +374,63 @@ MIGRATIONS: Sequence[Migration] = (
         ),
     ),
     Migration(35, 1, ("DROP INDEX IF EXISTS executions_failed", create_index(records.EXECUTIONS_FAILED))),
+    Migration(
+        36,
+        1,
+        (
+            # what a log's ::set-output lines set
+            "ALTER TABLE executions ADD COLUMN outputs TEXT",
+            # backfills: their records
+            """CREATE TABLE backfills (id TEXT PRIMARY KEY, task_id TEXT NOT NULL, incarnation TEXT NOT NULL, request TEXT NOT NULL,
+                created_at INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, most INTEGER NOT NULL,
+                total INTEGER NOT NULL, remaining TEXT NOT NULL, sequence INTEGER NOT NULL, open TEXT NOT NULL,
+                succeeded INTEGER NOT NULL, failed INTEGER NOT NULL, expired INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT,
+                ended_at INTEGER, requested_by TEXT, version INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+            create_index(records.BACKFILLS_RUNNING),
+            create_index(records.BACKFILLS_BY_AGE),
+            # Jobs after other jobs.
+            "ALTER TABLE jobs ADD COLUMN chain TEXT",
+            "ALTER TABLE executions ADD COLUMN upstream TEXT",
+            *(_LINKS, *_LINK_TRIGGERS),
+            # How a job's last ticks ended.
+            "ALTER TABLE jobs ADD COLUMN failing TEXT",
+            # jobs of which no equal one may wait
+            "ALTER TABLE jobs ADD COLUMN unique_key TEXT",
+            COMMIT,
+            create_index(records.JOBS_UNIQUE),
+        ),
+    ),
+    Migration(
+        37,
+        1,
+        (
+            # everywhere: the execution that stands for its tick becomes the newest of the job
+            _ORDER_TRIGGER,
+            # calendars, and which jobs name any
+            """CREATE TABLE calendars (id TEXT PRIMARY KEY, dates TEXT NOT NULL, known_until TEXT, created_at INTEGER NOT NULL,
+                changed_at INTEGER NOT NULL, changed_by TEXT, version INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+            create_index(records.JOBS_OF_CALENDARS),
+        ),
+    ),
+    Migration(
+        38,
+        1,
+        (
+            # receipts: their seals, where each chain ends, and how far rows are sealed
+            """CREATE TABLE seals (id TEXT PRIMARY KEY, job_id TEXT NOT NULL, task_id TEXT NOT NULL, number INTEGER NOT NULL,
+                previous TEXT NOT NULL, kind TEXT NOT NULL, row TEXT NOT NULL, facts TEXT NOT NULL, fields TEXT NOT NULL,
+                sealed_at INTEGER NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL) STRICT""",
+            """CREATE TABLE chain_heads (id TEXT PRIMARY KEY, task_id TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL,
+                key TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL) STRICT""",
+            """CREATE TABLE seal_place (id TEXT PRIMARY KEY, since INTEGER NOT NULL, ends TEXT NOT NULL, late_ends TEXT NOT NULL,
+                events TEXT NOT NULL, late_events TEXT NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL,
+                version INTEGER NOT NULL) STRICT""",
+            create_index(records.SEALS_OF_JOB),
+            create_index(records.SEALS_OF_ROW),
+            create_index(records.SEALS_OF_REMOVALS),
+            create_index(records.CHAIN_HEADS_OF_TASK),
+        ),
+    ),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

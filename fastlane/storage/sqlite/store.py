@@ -11,10 +11,13 @@ from pathlib import Path
 from fastlane.models.job import Execution, Task
 from fastlane.models.retention import ENDS, Cuts, JobHistory, TaskHour, hour_of
 from fastlane.models.store_version import StoreVersion
+from fastlane.storage.backfills import BackfillLogic
 from fastlane.storage.base import Noted
+from fastlane.storage.calendars import CalendarLogic
 from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic, hours_row, task_hour_of
 from fastlane.storage.records import EXECUTIONS, HOURS, HOURS_OF_TASK, TO_COME, UNFINISHED, Part, Rows
 from fastlane.storage.retention import RetentionLogic, WholeJob
+from fastlane.storage.seals import SealLogic
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.jobs import CHANGE_TASK, FORGET_DELETED, SqliteCommits, SqliteJobs
 from fastlane.storage.sqlite.lists import SqliteLists
@@ -45,6 +48,8 @@ _DROP_TASK = "DELETE FROM tasks WHERE id = :id AND NOT EXISTS (SELECT 1 FROM job
 
 class SqliteRetention(RetentionLogic):
     """A ``RetentionStore`` of the file."""
+
+    shares_commits = True
 
     def __init__(self, file: SqliteFile, rows: Rows) -> None:
         super().__init__(rows)
@@ -152,11 +157,17 @@ class SqliteStore(SqliteJobs, SqliteLists, SqliteLogs, StoreLogic):
         self._rows = SqliteCommits(self._file)
         self.retention = SqliteRetention(self._file, self._rows)
         self.history = HistoryLogic(self._rows)
+        self.backfills = BackfillLogic(self._rows)
+        self.calendars = CalendarLogic(self._rows)
+        self.seals = SealLogic(self._rows)
         self.transfer = SqliteTransfer(self._file, self._rows)
         self.open, self.close = self._file.open, self._file.close
 
     async def check(self) -> None:
         await self._file.write(lambda db: db.execute("UPDATE checks SET count = count + 1").rowcount)
+
+    async def is_migrating(self) -> bool:
+        return False  # who brings the file up to date locks it: then it takes no writes, which ``check`` tells
 
     async def version(self, _: bool = False, /) -> StoreVersion:
         query = "SELECT store, commits FROM version WHERE id = 1"

@@ -5,6 +5,10 @@ An export is not a snapshot of the whole store, but each job is consistent: the 
 left out. The importer fires the ticks that the job had not fired then. An execution that ended shortly before, or meanwhile, is written as
 not settled, so that its further attempt cannot be missed: settling it once more does no harm.
 
+The record of a job's backfill is read before the job, and stands behind all else of it. So each due time for which the job, as it is in
+the file, has no tick is among the remaining ones; a remaining one with a tick does not run again. The receipt of a step that came after
+the job was read is left out with its tick: with the receipt alone, the due time would seem to have run.
+
 The counts of hours are read first. Executions that ended before the export began are in them, and are written as counted. Recorded events
 are read last, so that no event about anything written before is missing.
 
@@ -21,7 +25,9 @@ from functools import partial
 from typing import Any, TypeVar, get_args
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
+from fastlane.errors import FastlaneError, NotUnique, ReadTooLong, StoreDown
+from fastlane.models.backfill import Backfill
+from fastlane.models.calendar import Calendar
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import LAST_RANK, Event, Position, Source, Span, at
 from fastlane.models.host import HostRecord
@@ -70,11 +76,12 @@ async def export(
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A job, and the first pages of its ticks and executions, read after it."""
+    """A job, the first pages of its ticks and executions, read after it, and its backfill, read before it."""
 
     job: Job
     ticks: Page[Tick]
     executions: Page[Execution]
+    backfill: Backfill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,8 @@ class _Exporter:
         self._store = store
         self._again = again
         self._with_logs = with_logs
+        self._ahead: set[str] = set()
+        """The keys of the remaining due times of backfills that have no tick among the lines so far."""
 
     async def lines(self) -> AsyncIterator[Line]:
         store, transfer = self._store, self._store.transfer
@@ -120,6 +129,8 @@ class _Exporter:
         yield PausedPools(tuple(sorted((await again(store.paused_pools)).names)))
         for host in hosts:
             yield host
+        async for calendar in self._calendars():
+            yield calendar
         for engine in sorted({host.engine_id for host in hosts if host.engine_id is not None}):
             for image in await again(partial(store.pulled_images, engine)):
                 yield image
@@ -133,6 +144,9 @@ class _Exporter:
             async for line in part:
                 yield line
 
+    def _calendars(self) -> AsyncIterator[Calendar]:
+        return self._after_each_other(lambda last: self._store.calendars.all(MANY, "" if last is None else last.id))
+
     async def _all_jobs(self) -> AsyncIterator[Line]:
         async for page in self._pages(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
             for start in range(0, len(page), TOGETHER):
@@ -140,7 +154,7 @@ class _Exporter:
                     yield line
 
     async def _jobs(self, job_ids: Sequence[str]) -> AsyncIterator[Line]:
-        reads = [read for read in await unless_cancelled(asyncio.gather(*map(self._read, job_ids))) if read is not None]
+        reads = await self._reads(job_ids)
         first = [execution for read in reads for execution in read.executions.rows]
         asked = self._again(lambda: self._store.transfer.creators(job_ids)), self._found(first, job_ids)
         creators, found = await unless_cancelled(asyncio.gather(*asked))
@@ -150,6 +164,24 @@ class _Exporter:
                 yield line
             for delivery in found.deliveries.get(read.job.id, ()):
                 yield delivery
+            if read.backfill is not None:
+                yield read.backfill
+
+    async def _reads(self, job_ids: Sequence[str]) -> list[_Read]:
+        """These jobs, as far as they are there, each with the backfill that it had all the while: they are read again when one began or
+        ended meanwhile."""
+        found, asked, of_jobs = dict[str, _Read](), list(job_ids), self._store.backfills.of_jobs
+        while asked:
+            before = await self._again(partial(of_jobs, asked))
+            reads = await unless_cancelled(asyncio.gather(*map(self._read, asked)))
+            for id, read in zip(asked, reads, strict=True):
+                found.pop(id, None)
+                if read is not None:
+                    backfill = before.get(id)
+                    found[id] = replace(read, backfill=backfill if backfill and backfill.incarnation == read.job.incarnation else None)
+            after = await self._again(partial(of_jobs, asked))
+            asked = [id for id in asked if _which(before.get(id)) != _which(after.get(id))]
+        return [found[id] for id in job_ids if id in found]
 
     async def _read(self, job_id: str) -> "_Read | None":
         """A job, and then its parts; nothing if it is gone, or newer than the export."""
@@ -167,8 +199,11 @@ class _Exporter:
 
     async def _job(self, read: "_Read", found: "_Found") -> AsyncIterator[Line]:
         job = read.job
+        if read.backfill is not None and read.backfill.ended_at is None:
+            self._ahead.update(map(read.backfill.key_of, read.backfill.remaining))
         async for tick in self._walked(lambda window: self._store.list_ticks(job.id, window), read.ticks):
             if not await self._is_later(tick, job):
+                self._ahead.discard(tick.key)
                 yield tick
         async for rows in self._pages(lambda window: self._store.list_executions_of(job.id, window), read.executions):
             page = [execution for execution in rows if execution.sequence <= job.sequence and execution.belongs_to(job)]
@@ -232,12 +267,14 @@ class _Exporter:
         if head.marks or head.dropped:
             yield LogPart(execution_id, (), head.marks, head.dropped)
 
-    def _requests(self) -> AsyncIterator[IdempotencyRecord]:
+    async def _requests(self) -> AsyncIterator[IdempotencyRecord]:
         def page(last: IdempotencyRecord | None) -> Awaitable[Sequence[IdempotencyRecord]]:
             after = None if last is None else (last.created_at, last.key)
             return self._store.transfer.idempotency_records(self.started_at - DAY, PAGE, after)
 
-        return self._after_each_other(page)
+        async for record in self._after_each_other(page):
+            if record.created_at < self.started_at - MARGIN or record.key not in self._ahead:
+                yield record
 
     async def _events(self) -> AsyncIterator[Event]:
         """The events that are recorded up to now; later ones do not make the walk longer."""
@@ -274,20 +311,28 @@ class _Exporter:
             page = await self._again(partial(list_page, window))
 
 
+def _which(backfill: Backfill | None) -> tuple[str, int | None] | None:
+    """Which backfill a record is of, and whether it has ended."""
+    return None if backfill is None else (backfill.request, backfill.ended_at)
+
+
 MAX_LINES, MAX_LOG_BYTES = 500, 4 * 1024 * 1024
 """How many lines, and how many bytes of logs, are written concurrently at most."""
 SHOWN = 20
-"""How many jobs and executions a summary names at most."""
+"""How many jobs, executions and backfills a summary names at most."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """The next events after an import: the jobs that are due already, soonest first, and the executions that were under way."""
+    """The next events after an import: the jobs that are due already, soonest first, and the executions and the
+    backfills that were under way."""
 
     due: int = 0
     first_due: list[Job] = field(default_factory=list)
     under_way: int = 0
     first_under_way: list[Execution] = field(default_factory=list)
+    backfills: int = 0
+    first_backfills: list[Backfill] = field(default_factory=list)
 
 
 class Importer:
@@ -328,6 +373,9 @@ class Importer:
         if isinstance(line, ExecutionLine) and not line.execution.status.final:
             self.summary.under_way += 1
             self.summary.first_under_way = [*self.summary.first_under_way, line.execution][:SHOWN]
+        if isinstance(line, Backfill) and line.ended_at is None:
+            self.summary.backfills += 1
+            self.summary.first_backfills = [*self.summary.first_backfills, line][:SHOWN]
 
     async def write(self) -> None:
         """Writes what was added."""
@@ -346,7 +394,12 @@ class Importer:
         self._open = last
 
     async def _arm(self, line: JobLine) -> None:
-        if line.job != _unarmed(line) and not await self._store.advance(_unarmed(line), line.job, (), None):
+        before = _unarmed(line)
+        try:
+            armed = line.job == before or await self._store.advance(before, line.job, (), None)
+        except NotUnique:  # another job took the key over while the file was written
+            armed = await self._store.advance(before, replace(line.job, unique_key=None), (), None)
+        if not armed:
             raise _changed(f"job {line.job.id}")
 
     async def _insert_ticks(self, line: JobLine, ticks: list[Tick]) -> None:
@@ -372,10 +425,15 @@ class Importer:
                     await self._store.pause_pool(name, True)
             case HostRecord():
                 await self._restore_host(line)
+            case Calendar():
+                await self._store.calendars.write(replace(line, version=1))
             case PulledImage():
                 await self._store.write_image(replace(line, removed_by=None, version=1))
             case Delivery():
                 await self._store.insert_deliveries([line])
+            case Backfill():
+                if not await self._store.backfills.write(replace(line, version=1)):
+                    raise _changed(f"the backfill of job {line.id}")
             case Task():
                 await self._store.transfer.restore_task(line)
             case IdempotencyRecord():
@@ -419,8 +477,8 @@ def _by(name: str, lines: Sequence[Row]) -> Mapping[str, list[Row]]:
 
 
 def _unarmed(line: JobLine) -> Job:
-    """The job as its maker left it, without a next tick, and without a check."""
-    return replace(line.job, next_tick=None, held_tick=None, check_at=None, requested_by=line.created_by)
+    """The job as its maker left it, without a next tick, a check, and a unique key."""
+    return replace(line.job, next_tick=None, held_tick=None, check_at=None, requested_by=line.created_by, unique_key=None)
 
 
 def _after(head: Head, part: LogPart) -> Head:
@@ -436,7 +494,7 @@ def _after(head: Head, part: LogPart) -> Head:
 
 
 def _changed(what: str) -> FastlaneError:
-    return FastlaneError(f"{what} was written by someone else during the import; stop every fastlane that uses this store, and begin anew")
+    return FastlaneError(f"{what} was written by someone else during the import; stop every fastlane that uses this store, and begin again")
 
 
 async def _all(works: Iterable[Awaitable[object]]) -> None:

@@ -24,6 +24,8 @@ import orjson
 
 from fastlane.errors import FastlaneError
 from fastlane.models.access import Requester
+from fastlane.models.backfill import Backfill
+from fastlane.models.calendar import Calendar
 from fastlane.models.delivery import Delivery, MailQuota
 from fastlane.models.event import Event
 from fastlane.models.host import HostRecord
@@ -110,7 +112,7 @@ class ExecutionLine:
     is_counted: bool = False
 
 
-Other = PausedPools | HostRecord | PulledImage | Delivery | Task | IdempotencyRecord | MailQuota
+Other = PausedPools | HostRecord | Calendar | PulledImage | Delivery | Backfill | Task | IdempotencyRecord | MailQuota
 """The kinds of lines that are written one by one, without regard to other lines."""
 Line = Start | TaskHour | JobLine | Tick | ExecutionLine | LogPart | Other | Event | End
 
@@ -121,6 +123,7 @@ KINDS: Mapping[type, str] = {
     Start: "export",
     PausedPools: "pauses",
     HostRecord: "host",
+    Calendar: "calendar",
     PulledImage: "image",
     TaskHour: "hour",
     JobLine: "job",
@@ -128,6 +131,7 @@ KINDS: Mapping[type, str] = {
     ExecutionLine: "execution",
     Delivery: "delivery",
     LogPart: "log",
+    Backfill: "backfill",
     Task: "task",
     IdempotencyRecord: "request",
     MailQuota: "quota",
@@ -139,9 +143,11 @@ KINDS: Mapping[type, str] = {
 
 _RECORDS: Mapping[str, Record[Any]] = {
     "host": records.HOSTS,
+    "calendar": records.CALENDARS,
     "image": records.IMAGES,
     "tick": records.TICKS,
     "delivery": records.DELIVERIES,
+    "backfill": records.BACKFILLS,
     "task": records.TASKS,
     "request": records.RECEIPTS,
     "quota": records.QUOTAS,
@@ -163,7 +169,7 @@ def decode(text: bytes) -> Line:
     except FastlaneError:
         raise
     except FAULTS as error:
-        raise FastlaneError("this is no line of an export, or it is damaged") from error
+        raise FastlaneError("this is not a line of an export, or it is damaged") from error
 
 
 def _document(line: Line) -> dict[str, Any]:
@@ -242,6 +248,8 @@ def _checked(value: Line) -> Line:
             found = getattr(part, name)
             if not isinstance(found, expected) or (isinstance(found, int) and abs(found) > LARGEST):
                 raise FastlaneError(f"{name} is {found!r:.40}, which cannot be stored there: was this file changed?")
+    if isinstance(value, Backfill) and not all(isinstance(due, int) for due in (*value.remaining, *value.open)):
+        raise FastlaneError(f"remaining or open of the backfill of job {value.id} has no due times: was this file changed?")
     return value
 
 
@@ -305,6 +313,8 @@ class Checker:
                 self._job = line.job.id
             case Tick() | Delivery():
                 self._check_job(line, line.job_id)
+            case Backfill():
+                self._check_job(line, line.id)
             case ExecutionLine():
                 self._check_job(line, line.execution.job_id)
         self.counts[KINDS[type(line)]] += 1

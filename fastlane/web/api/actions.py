@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastlane.clock import iso
 from fastlane.errors import Fault
+from fastlane.services.due_then import DueThen
 from fastlane.services.jobs import Preview
 from fastlane.services.reads.lists import ExecutionView
 from fastlane.services.reads.pools import HostRow
@@ -13,6 +14,7 @@ from fastlane.services.tickets import Ticket
 from fastlane.web.api import serializer as show
 from fastlane.web.api.container import RESOURCES, asked_resources
 from fastlane.web.api.executions import EXECUTION
+from fastlane.web.api.forecast import FORECAST_IMPACT
 from fastlane.web.api.hosts import is_usable, why_unusable
 from fastlane.web.api.job import SPEC
 from fastlane.web.api.jobs import JOB_STATUSES, SCHEDULE
@@ -68,6 +70,16 @@ def _next_runs(preview: Preview) -> Sequence[str]:
     return [iso(moment) for moment in preview.next_runs]
 
 
+DUE_THEN = Serializer[DueThen](
+    "DueThen",
+    "Who else is due at the next run of a cron, so that a quieter minute can be chosen.",
+    minute=show.timestamp(lambda then: then.minute, "The minute in which the job is next due."),
+    otherJobs=show.integer(lambda then: then.others, "How many other jobs of the installation are due in that minute."),
+    atLeast=show.boolean(
+        lambda then: then.at_least or None, "True: there may be more, because not all jobs were looked at.", optional=True
+    ),
+)
+
 DRY_RUN = Serializer[Preview](
     "DryRun",
     "What a job would be.",
@@ -78,6 +90,10 @@ DRY_RUN = Serializer[Preview](
     resources=show.nested(RESOURCES, lambda preview: asked_resources(preview.resources), null=True),
     hosts=show.array(HOST_USE, lambda preview: preview.hosts),
     nextRuns=show.strings(_next_runs, "The next due times, up to five.", format="date-time"),
+    dueThen=show.nested(DUE_THEN, lambda preview: preview.due_then, "Of a cron whose next run is known.", optional=True),
+    forecast=show.nested(
+        FORECAST_IMPACT, lambda preview: preview.forecast, "With `forecast`, of a job whose next run is known.", optional=True
+    ),
 )
 
 STOPPED = Serializer[CurrentStatus](
@@ -107,12 +123,23 @@ TASK_STOPPED = Serializer[TaskStopped](
     stopped=show.integer(lambda task: task.stopped, "How many."),
 )
 
+JOB_LINK = Serializer[tuple[str, str]](
+    "JobLink",
+    "A job, by its task and its id.",
+    taskId=show.string(lambda of: of[0], "The task's id."),
+    jobId=show.uuid(lambda of: of[1], "The job's id."),
+    url=show.url(lambda of, render: render.job_url(*of), "The job."),
+)
+
 DELETED = Serializer[Deleted](
     "Deleted",
     "What was deleted.",
     taskId=show.string(lambda deleted: deleted.task_id, "The task's id."),
     jobId=show.uuid(lambda deleted: deleted.job_id, "Null: the whole task.", null=True),
     deleted=show.boolean(lambda _: True, "Always true."),
+    followers=show.array(
+        JOB_LINK, lambda deleted: deleted.followers or None, "Jobs that followed it, and now do not run; up to 100.", optional=True
+    ),
 )
 
 POOL_PAUSED = Serializer[PoolPaused](
@@ -143,7 +170,7 @@ def _socket_url(of: TicketFor, render: RenderContext) -> str:
 
 TICKET = Serializer[TicketFor](
     "Ticket",
-    "What lets a browser in once, soon, in place of a token that it cannot send.",
+    "A ticket that lets a browser in once, within a short time: it cannot send a token.",
     ticket=show.string(lambda of: of.ticket.text, "A secret; both URLs contain it."),
     expiresAt=show.timestamp(lambda of: of.ticket.expires_at, "When it expires."),
     url=show.url(_socket_url, "The WebSocket."),
@@ -168,5 +195,9 @@ PROBLEM = Serializer[Problem](
     ),
     error=show.string(lambda problem: problem.detail, "The detail again, for clients of fastlane 2.x."),
     errors=show.array(FAULT, lambda problem: problem.faults or None, "Every fault by its field, for programs and forms.", optional=True),
-    executionStatus=show.enum(JOB_STATUSES, lambda problem: problem.execution_status, "The status of what has no log yet.", optional=True),
+    executionStatus=show.enum(
+        JOB_STATUSES, lambda problem: problem.execution_status, "The status of an execution without a log yet.", optional=True
+    ),
+    jobId=show.string(lambda problem: problem.job and problem.job[1], "The job that a unique one equals, and that waits.", optional=True),
+    jobUrl=show.string(lambda problem: problem.job_url, "The URL of that job.", optional=True),
 )

@@ -56,7 +56,8 @@ class UnknownName:
 class Option:
     """The option of ``fastlane run`` and ``fastlane schedule`` that sets a field: its flags, separated by spaces. ``kind``: the type of its
     value; or its allowed words, separated by ``|``; or
-    ``flag`` for one without a value, which sets true. ``scheduled``: only ``fastlane schedule`` has it."""
+    ``flag`` for one without a value, which sets true, and ``off`` for one that sets false. ``scheduled``: only ``fastlane schedule`` has
+    it."""
 
     flags: str
     metavar: str

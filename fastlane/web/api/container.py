@@ -329,16 +329,15 @@ HOSTS: JsonSchema = {
 def read_entrypoint(value: object) -> tuple[str, ...]:
     """A program and its first arguments, as a command has them, but fewer."""
     if value == [] or (isinstance(value, str) and not value.strip()):
-        raise ValueError(
-            "is empty, and a swarm cannot take the image's entry point away; name the program that is to start, or leave it out"
-        )
+        raise ValueError("is empty, and a swarm cannot take the image's entry point away; name the program to start, or leave it out")
     arguments = read_command(value)
     if len(arguments) > MAX_ENTRYPOINT or sum(len(argument.encode()) for argument in arguments) > MAX_ENTRYPOINT_BYTES:
         raise ValueError(f"is longer than {MAX_ENTRYPOINT_BYTES >> 10} KiB or {MAX_ENTRYPOINT} parts; put the rest into command")
     return arguments
 
 
-_CAPABILITY: JsonSchema = {"type": "string", "pattern": f"^(?:CAP_)?(?:{'|'.join(container.CAPABILITIES)})$"}
+_CAPABILITY_NAMES = "|".join(container.CAPABILITIES)
+_CAPABILITY: JsonSchema = {"type": "string", "pattern": f"^(?:(?:CAP_)?(?:{_CAPABILITY_NAMES})|(?:cap_)?(?:{_CAPABILITY_NAMES.lower()}))$"}
 _WHOLE = integer(-container.MAX_ULIMIT, container.MAX_ULIMIT)
 SYSCTLS: JsonSchema = {
     "type": "object",
@@ -473,13 +472,11 @@ _CONTAINER = RoundTrip[Container](
         BodyField(
             read_entrypoint,
             ENTRYPOINT,
-            "The program and its first arguments, in place of the image's entry point: text, split as a POSIX shell would split it, or a "
+            "The program and its first arguments, instead of the image's entry point: text, split as a POSIX shell would split it, or a "
             "list of texts. Only command follows it, and nothing of the image's.",
-            option=Option("--entrypoint", "COMMAND", "What starts in place of the image's entry point."),
+            option=Option("--entrypoint", "COMMAND", "What starts instead of the image's entry point."),
         ),
-        rendered(
-            _entrypoint, {"type": "array", "items": {"type": "string"}}, "What starts in place of the image's entry point.", null=True
-        ),
+        rendered(_entrypoint, {"type": "array", "items": {"type": "string"}}, "What starts instead of the image's entry point.", null=True),
     ),
     hostname=Both(
         BodyField(
@@ -503,7 +500,7 @@ _CONTAINER = RoundTrip[Container](
         BodyField(
             _unique(list_of(container.read_address, MAX_DNS, '"10.0.0.53"')),
             array({"type": "string", "anyOf": [_IPV4, _IPV6]}, MAX_DNS, uniqueItems=True),
-            "IP addresses of name servers, in place of its node's.",
+            "IP addresses of name servers, instead of its node's.",
             option=Option("--dns", "ADDRESS", "A name server.", "list"),
         ),
         strings(attrgetter("dns"), "Addresses of name servers."),

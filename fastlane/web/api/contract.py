@@ -54,7 +54,7 @@ IDEMPOTENCY_REFUSALS = (409, 422)
 IF_MATCH, ETAG = "If-Match", "ETag"
 IF_MATCH_HEADERS = {
     IF_MATCH: ApiParameter(
-        "The job's ETag as the client knows it, or several, or *: if the job is in another version now, nothing happens.",
+        "The job's or calendar's ETag as the client knows it, or several, or *: in another version now, nothing happens.",
         {"type": "string", "minLength": 2, "pattern": '^"[!#-~]*"$'},
     )
 }

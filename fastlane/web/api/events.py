@@ -37,7 +37,7 @@ EVENT = Serializer[Event](
     executionId=show.uuid(lambda event: event.execution_id, "The execution.", null=True),
     host=show.string(lambda event: event.host, "The host's address.", null=True),
     pool=show.string(lambda event: event.pool, "The pool.", null=True),
-    detail=show.mapping(_detail, "What else there is to say, by its kind."),
+    detail=show.mapping(_detail, "Further details, by its kind."),
     url=show.url(_url, "Where the execution, the job or the task is, or was.", null=True),
 )
 

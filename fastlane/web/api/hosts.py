@@ -157,7 +157,7 @@ EXECUTION_CLEANED = Serializer[ExecutionCleaned](
 )
 QUEUE_REBUILD = Serializer[QueueRebuild](
     "QueueRebuild",
-    "Whether the queue is being built anew.",
+    "Whether the queue is being rebuilt.",
     begun=show.boolean(lambda rebuild: rebuild.begun, "Whether this request began it; false: a rebuild was under way already."),
 )
 WORKER_FORGOTTEN = Serializer[WorkerForgotten](
@@ -223,6 +223,7 @@ POOL = Serializer[PoolView](
     hosts=show.array(POOL_HOST, lambda view: view.hosts),
     register=show.strings(lambda view: view.pool.register, "Patterns of the addresses that may be registered in it."),
     maxRunning=show.integer(lambda view: view.pool.max_running, "How many executions may run at once.", least=1),
+    fairShare=show.boolean(lambda view: view.pool.fair_share, "Whether its tasks take turns."),
     hardTimeout=show.number(lambda view: view.pool.hard_timeout, "Seconds that an execution may run; null: the setting hard_timeout."),
     running=show.integer(lambda view: view.running, "Executions that hold a slot."),
     waiting=show.integer(

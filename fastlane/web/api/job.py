@@ -16,9 +16,11 @@ from typing import Any
 
 from fastlane.models.container import read_boolean
 from fastlane.models.cron import read_timezone
+from fastlane.models.done_by import read_time
 from fastlane.models.job import Job, Spec
 from fastlane.models.notify import MAX_MAILBOXES, MAX_WEBHOOKS
 from fastlane.models.retention import LEAST_AGE, MOST_EXECUTIONS, NO_RETENTION, Retention, show_age
+from fastlane.models.run_target import Everywhere
 from fastlane.models.schedule import (
     CatchUp,
     Overlap,
@@ -27,7 +29,9 @@ from fastlane.models.schedule import (
     read_moment,
     show_duration,
 )
-from fastlane.web.api import container, json_schema, notifications, parameters, schedules, serializer, values
+from fastlane.models.skip_dates import MAX_SKIPPED, NAME as CALENDAR, PATTERN as DATE, read_skipped
+from fastlane.models.upstream import AfterOn
+from fastlane.web.api import after, container, failing, json_schema, notifications, parameters, schedules, serializer, values
 from fastlane.web.api.body import (
     BodyField,
     BodyObject,
@@ -35,8 +39,10 @@ from fastlane.web.api.body import (
     Option,
     Reader,
     RoundTrip,
+    array,
     attribute_of,
     integer_from,
+    list_of,
     word_of,
 )
 from fastlane.web.api.executions import command
@@ -53,6 +59,7 @@ from fastlane.web.api.serializer import (
     rendered,
     seconds,
     string,
+    strings_if_any,
     timestamp,
 )
 
@@ -242,9 +249,14 @@ def _catch_up(job: Job) -> CatchUp | None:
     return None if job.schedule.catch_up is CatchUp.LATEST else job.schedule.catch_up
 
 
+def _spread(job: Job) -> str | None:
+    return show_duration(job.schedule.cron.spread / 1000) if job.schedule.cron and job.schedule.cron.spread else None
+
+
 def _retries(job: Job) -> int | None:
-    """The retries; 0, too, beside a retryDelay, which needs them (``NEEDED_FIELDS``)."""
-    return job.spec.retries if job.spec.retries or job.spec.retry_delay is not None else None
+    """The retries; 0, too, beside a field that needs them (``NEEDED_FIELDS``)."""
+    spec = job.spec
+    return spec.retries if spec.retries or any(rule is not None for rule in (spec.retry_delay, spec.retry_on, spec.on_oom)) else None
 
 
 # the fields
@@ -258,14 +270,14 @@ FIELDS: Mapping[str, JobField] = {
     ),
     "service": JobField(
         JobType(values.read_service, values.SERVICE_NAME),
-        "In place of an image: a service of the swarm, as whose container it runs. Its pool has to allow that.",
+        "Instead of an image, a service of the swarm: the job runs as its container. Its pool must allow that.",
         defined=string(lambda job: job.spec.service, "The service as whose container it runs.", optional=True),
         shown=string(lambda spec: spec.service, "The service as whose container it runs; null: it has an image.", null=True),
-        option=Option("--service", "NAME", "As the container of this service of the swarm, in place of IMAGE."),
+        option=Option("--service", "NAME", "Run as the container of this service of the swarm, instead of IMAGE."),
     ),
     "command": JobField(
         JobType(values.read_command, values.COMMAND),
-        "What to run in place of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
+        "What to run instead of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
         defined=rendered(
             _command,
             {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
@@ -308,19 +320,37 @@ FIELDS: Mapping[str, JobField] = {
     ),
     "timezone": JobField(
         JobType(read_timezone, json_schema.TIMEZONE),
-        "The IANA name of the zone whose clocks the cron means; the zone of the settings unless given.",
-        defined=string(
-            lambda job: job.schedule.cron.timezone if job.schedule.cron else None, "The zone whose clocks the cron means.", optional=True
-        ),
+        "The IANA name of the zone whose clocks the cron and doneBy mean; the zone of the settings unless given.",
+        defined=string(lambda job: job.schedule.own_zone, "The zone whose clocks the cron and doneBy mean.", optional=True),
         scheduled=True,
         option=Option("--timezone", "ZONE", "The zone whose clocks the cron means: Europe/Berlin.", scheduled=True),
     ),
     "manual": JobField(
         JobType(read_boolean, {"type": "boolean"}),
         "True: it runs only when somebody runs it (`POST …/run`). False is the same as leaving it out.",
-        defined=boolean(lambda job: job.schedule.is_manual or None, "True: it runs only when somebody runs it.", optional=True),
+        defined=boolean(
+            lambda job: (job.schedule.is_manual and job.schedule.after is None) or None,
+            "True: it runs only when somebody runs it.",
+            optional=True,
+        ),
         scheduled=True,
         option=Option("--manual", "", "Only when somebody runs it: fastlane run-now.", "flag", scheduled=True),
+    ),
+    "after": JobField(
+        JobType(after.read_after, after.SCHEMA),
+        "The job that it follows, by name or id within the task, or as task/job; or a list, which waits for all of them.",
+        defined=rendered(after.defined_after, after.SCHEMA, "The ids of the jobs that it follows."),
+        scheduled=True,
+        option=Option(
+            "--after", "JOB", "After this job of the task, or TASK/JOB; may be repeated: after all of them.", "list", scheduled=True
+        ),
+    ),
+    "afterOn": JobField(
+        _word(AfterOn),
+        "Which ends of these jobs count: successes (the default), failures with their last attempt, or all.",
+        defined=enum(AfterOn, after.defined_on, "Which ends of these jobs count; absent: succeeds.", optional=True),
+        scheduled=True,
+        option=Option("--after-on", "", "Which ends of these jobs count.", "|".join(AfterOn), scheduled=True),
     ),
     "overlap": JobField(
         _word(Overlap),
@@ -337,6 +367,27 @@ FIELDS: Mapping[str, JobField] = {
         scheduled=True,
         option=Option("--catch-up", "", "What follows when ticks were missed.", "|".join(CatchUp), scheduled=True),
     ),
+    "spread": JobField(
+        JobType(schedules.read_spread, json_schema.SPREAD),
+        f"Delays each due time of the cron by up to this long, a time that is chosen for the job and stays: {LIKE_DURATION}, in minutes.",
+        defined=string(_spread, "The longest delay of its due times.", optional=True, examples=["30m"]),
+        scheduled=True,
+        option=Option("--spread", "DURATION", "Delays each due time by up to this long, chosen for the job: 30m.", scheduled=True),
+    ),
+    "skipDates": JobField(
+        JobType(
+            list_of(read_skipped, MAX_SKIPPED, '"2026-12-24..2026-12-26"'),
+            {
+                **array({"type": "string", "pattern": rf"^(?:{DATE}(?:\.\.{DATE})?|{CALENDAR})$"}, MAX_SKIPPED),
+                "examples": [["2026-12-24..2026-12-26", "2027-01-01", "holidays"]],
+            },
+        ),
+        "Dates, ranges of dates and names of calendars: on these dates a tick of the cron is skipped, by the clocks of the job's zone. "
+        "An empty list is the same as none.",
+        defined=strings_if_any(lambda job: map(str, job.schedule.skip), "Dates on which its ticks are skipped."),
+        scheduled=True,
+        option=Option("--skip-date", "DATE", "A date, a range FIRST..LAST or a calendar, when it does not run.", "list", scheduled=True),
+    ),
     "retries": JobField(
         JobType(values.read_retries, json_schema.integer(0)),
         "How many further attempts may follow a failed one: up to the setting hard_retries; 0 unless given.",
@@ -350,6 +401,45 @@ FIELDS: Mapping[str, JobField] = {
         defined="The time before each further attempt; absent: exponential back-off.",
         shown="Seconds before each further attempt; null: exponential back-off.",
         option=Option("--retry-delay", "DURATION", "The time before each further attempt."),
+    ),
+    "retryOn": JobField(
+        JobType(failing.read_retry_on, failing.RETRY_ON),
+        "Which failures are tried again: reasons, and exit codes whatever the reason is; needs retries. Unless given: exit, oom, killed, "
+        "host-lost and engine.",
+        defined=rendered(
+            lambda job, _: failing.shown_retry_on(job.spec.retry_on),
+            failing.RETRY_ON,
+            "Which failures are tried again; absent: exit, oom, killed, host-lost and engine.",
+        ),
+        shown=rendered(
+            lambda spec, _: failing.shown_retry_on(spec.retry_on),
+            failing.RETRY_ON,
+            "Which failures are tried again; null: exit, oom, killed, host-lost and engine.",
+            null=True,
+        ),
+        option=Option("--retry-on", "FAILURE", "Try again only after this: a reason such as oom, or an exit code.", "failures"),
+    ),
+    "onOom": JobField(
+        JobType(failing.read_on_oom, failing.ON_OOM_SCHEMA),
+        "How much memory the next attempt gets after one that ran out of resources.memory; needs retries.",
+        defined=nested(failing.ON_OOM, lambda job: job.spec.on_oom, optional=True),
+        shown=nested(failing.ON_OOM, lambda spec: spec.on_oom, null=True),
+    ),
+    "pauseAfter": JobField(
+        _number(1, failing.MAX_ROW),
+        f"From 1 to {failing.MAX_ROW}: how many failed ticks in a row pause a job with a cron, until a person resumes it.",
+        defined="How many failed ticks in a row pause it.",
+        shown="How many failed ticks in a row pause it; null: none do.",
+        option=Option("--pause-after", "NUMBER", "How many failed ticks in a row pause it.", "integer", scheduled=True),
+    ),
+    "notifyAfter": JobField(
+        _number(1, failing.MAX_ROW),
+        f"From 1 to {failing.MAX_ROW}: how many ticks in a row have to fail before anyone is notified.",
+        defined="How many ticks in a row have to fail before anyone is notified.",
+        shown="How many ticks in a row have to fail before anyone is notified; null: one.",
+        option=Option(
+            "--notify-after", "NUMBER", "How many ticks in a row have to fail before anyone is notified.", "integer", scheduled=True
+        ),
     ),
     "timeout": JobField(
         _duration(values.read_timeout, json_schema.POSITIVE_DURATION_OR_SECONDS),
@@ -384,6 +474,30 @@ FIELDS: Mapping[str, JobField] = {
         defined="It waits while this many executions of its task run.",
         shown="It waits while this many of its task run.",
         option=Option("--concurrency", "NUMBER", "It waits while this many executions of its task run.", "integer"),
+    ),
+    "concurrencyKey": JobField(
+        _line(100, "key", "db"),
+        "A limit that jobs of all tasks of the pool share: with it, `concurrency` counts the executions with the same key "
+        "instead of the task's. Up to 100 characters; needs concurrency.",
+        defined="What the executions have in common that its concurrency counts; absent: their task.",
+        shown="What the executions have in common that its concurrency counts; null: their task.",
+        option=Option("--concurrency-key", "TEXT", "--concurrency counts the executions of its pool with the same key."),
+    ),
+    "unique": JobField(
+        JobType(read_boolean, {"type": "boolean"}),
+        "True: no equal job of its task may be enqueued or scheduled beside it; one that would be is a 409 with its `jobId` and `jobUrl`. "
+        "Equal jobs may differ in `name`, `labels`, `metadata`, `startIn`, `startAt` and `expiration`.",
+        defined=boolean(lambda job: job.spec.unique or None, "True: no equal job may wait beside it.", optional=True),
+        shown=boolean(lambda spec: spec.unique, "Whether no equal job may wait beside it."),
+        option=Option("--unique", "", "Only if no equal job of the task is enqueued or scheduled.", "flag"),
+    ),
+    "everywhere": JobField(
+        _word(Everywhere),
+        "Each tick runs at once on every usable swarm of its pool (swarms), or on every usable node of these (nodes): an execution each, "
+        "256 at most, which belong to one tick. The tick has ended when all have.",
+        defined=enum(Everywhere, lambda job: job.spec.everywhere, "On what each tick runs at once; absent: one host.", optional=True),
+        shown=string(lambda spec: spec.everywhere, "On what each tick runs at once; null: one host.", null=True),
+        option=Option("--everywhere", "", "On each swarm of the pool at once, or on each node.", "|".join(Everywhere), scheduled=True),
     ),
     "resources": JobField(
         JobType(container.read_resources, container.RESOURCES_SCHEMA),
@@ -422,9 +536,16 @@ FIELDS: Mapping[str, JobField] = {
     ),
     "expectEvery": JobField(
         _duration(values.read_expectation, json_schema.EXPECTATION),
-        f"How often it is to succeed: {LIKE_DURATION}, 1 second at least. Without a success for so long it is late.",
-        defined="How often it is to succeed; absent: it is never late.",
-        shown="Seconds within which it is to succeed; null: it is never late.",
+        f"How often it must succeed: {LIKE_DURATION}, 1 second at least. It is late when it has not succeeded for that long.",
+        defined="How often it must succeed; absent: it is never late.",
+        shown="Seconds within which it must succeed; null: it is never late.",
+    ),
+    "doneBy": JobField(
+        JobType(read_time, failing.DONE_BY),
+        "The time of day, in the zone of its cron, by which each tick before it must have succeeded; else the job is late.",
+        defined=string(lambda job: job.spec.done_by, "The time of day by which it must have succeeded.", optional=True),
+        shown=string(lambda spec: spec.done_by, "The time of day by which it must have succeeded; null: there is none.", null=True),
+        option=Option("--done-by", "TIME", "The time of day by which it must have succeeded: 06:00.", scheduled=True),
     ),
     "notify": JobField(
         JobType(notifications.read_notify, notifications.NOTIFY_SCHEMA),
@@ -433,9 +554,16 @@ FIELDS: Mapping[str, JobField] = {
     ),
     "retention": JobField(
         JobType(read_retention, {**_RETENTION.body.schema, "examples": [{"executions": "7d", "maxExecutions": 100, "logs": "1d"}]}),
-        "How long its history stays, where that is to be less than its pool or the server keeps it.",
+        "How long its history stays, if that is shorter than its pool or the server keeps it.",
         defined=nested(RETENTION, lambda job: own_retention(job.spec.retention), optional=True),
         shown=nested(RETENTION, lambda spec: own_retention(spec.retention), null=True),
+    ),
+    "annotations": JobField(
+        JobType(read_boolean, {"type": "boolean"}),
+        "False: lines of the log such as `::set-output` and `::error::` are plain text; true unless given.",
+        defined=boolean(lambda job: None if job.spec.annotations else False, "False: ::lines of the log are plain text.", optional=True),
+        shown=boolean(lambda spec: spec.annotations, "Whether lines of the log such as ::set-output mean something."),
+        option=Option("--no-annotations", "", "Lines of the log such as ::error:: are plain text.", "off"),
     ),
     "metadata": JobField(
         _object(values.read_metadata, json_schema.DATA, None),
@@ -445,11 +573,18 @@ FIELDS: Mapping[str, JobField] = {
     ),
 }
 
-STARTS = ("startIn", "startAt", "cron", "manual")
+STARTS = ("startIn", "startAt", "cron", "manual", "after")
 """The fields that say when a job is due. Without one of them it is due now."""
-NEEDED_STARTS: Mapping[str, tuple[str, ...]] = {"timezone": ("cron",), "overlap": ("cron", "manual"), "catchUp": ("cron",)}
+NEEDED_STARTS: Mapping[str, tuple[str, ...]] = {
+    "timezone": ("cron",),
+    "overlap": ("cron", "manual", "after"),
+    "catchUp": ("cron",),
+    "afterOn": ("after",),
+    "spread": ("cron",),
+    "skipDates": ("cron",),
+}
 """The fields that are only valid together with one of these."""
-NEEDED_FIELDS: Mapping[str, str] = {"retryDelay": "retries"}
+NEEDED_FIELDS: Mapping[str, str] = {"retryDelay": "retries", "retryOn": "retries", "onOom": "retries", "concurrencyKey": "concurrency"}
 """The fields that are only valid together with another one."""
 
 SUBJECTS = ("image", "service")
@@ -457,7 +592,7 @@ SUBJECTS = ("image", "service")
 
 JOB_BODY = BodyObject("a job", "Job", **{name: one.body for name, one in FIELDS.items()})
 """The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""
-_OTHER = "Another {}, in place of the job's image or service. It cannot be removed."
+_OTHER = "Another {} instead of the job's image or service. It cannot be removed."
 _OTHERS = {name: replace(JOB_BODY.fields[name], about=_OTHER.format(name), null=False) for name in SUBJECTS}
 JOB_CHANGE_BODY = BodyObject("a job", "JobChange", **{**JOB_BODY.fields, **_OTHERS})
 """The body of ``PATCH /tasks/T/jobs/J``: the fields that change. Null removes a field."""

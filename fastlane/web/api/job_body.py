@@ -15,7 +15,8 @@ from fastlane.models.container import NO_CONTAINER
 from fastlane.models.image import EXAMPLES
 from fastlane.models.job import Job, Spec, never_in_time
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind, show_duration
-from fastlane.web.api import container, notifications
+from fastlane.models.upstream import AfterJobs, AfterOn
+from fastlane.web.api import container, failing, notifications
 from fastlane.web.api.body import WHOLE, Hints, faults_of
 from fastlane.web.api.job import ATTRIBUTES, FIELDS, JOB_BODY, NEEDED_FIELDS, NEEDED_STARTS, STARTS, SUBJECTS
 from fastlane.web.api.schedules import GivenCron, given_cron
@@ -23,11 +24,20 @@ from fastlane.web.api.serializer import RenderContext
 from fastlane.web.api.webhook_payload import template_faults
 
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
-NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one; give cron or manual, or leave this out"
-NEEDS_START = {name: NEEDS_CRON_OR_MANUAL if "manual" in needed else NEEDS_CRON for name, needed in NEEDED_STARTS.items()}
+NEEDS_CRON_OR_MANUAL = "is for a job with a cron, or a manual one, or one after others; give cron, manual or after, or leave this out"
+NEEDS_AFTER = "is for a job that follows others; give after, or leave this out"
+NEEDS_WORDS: Mapping[tuple[str, ...], str] = {("cron",): NEEDS_CRON, ("after",): NEEDS_AFTER}
+NEEDS_START = {name: NEEDS_WORDS.get(needed, NEEDS_CRON_OR_MANUAL) for name, needed in NEEDED_STARTS.items()}
 NEEDS_SUBJECT = f"is missing; {EXAMPLES}, or name a service of the swarm in service"
 NEEDS_FIELD = {
-    "retryDelay": 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out',
+    "concurrencyKey": 'says what its concurrency counts, and the job has none; give one, such as "concurrency": 1, or leave this out',
+} | {
+    name: f'{meaning}, and the job has no retries; give retries, such as "retries": 3, or leave this out'
+    for name, meaning in {
+        "retryDelay": "is the wait before a retry",
+        "retryOn": "says which failures are tried again",
+        "onOom": "is for the next attempt",
+    }.items()
 }
 """What to say of a field of ``NEEDED_FIELDS`` without the other one."""
 
@@ -36,15 +46,25 @@ HINTS: Hints = {
     **{name.lower(): f"container.{name}" for name in container.CONTAINER_BODY.fields},
     **{name.lower(): f"{name}, a field of the job itself" for name in FIELDS if name != container.OLD_HOSTS},
     "args": "command",
+    "restartpolicy": "retries, or retryOn",
     "backoff": "retryDelay",
     "cpu": "resources.cpus",
     "delay": "startIn",
+    "dependson": "after",
+    "depends_on": "after",
+    "needs": "after",
+    "requires": "after",
+    "upstream": "after",
     "environment": "envs",
+    "retry": "retries",
     "every": "cron",
     "gpus": "resources.reserve.generic",
     "interval": "cron",
     "ondemand": "manual",
     "triggers": "manual, or cron",
+    "jitter": "spread",
+    "exclude": "skipDates",
+    "holidays": "skipDates",
     "history": "retention",
     "keep": "retention",
     "limits": "resources",
@@ -103,7 +123,7 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules, *, again: bool 
     if faults:
         raise Invalid(faults)
     spec, schedule = Spec(**{"image": "", **_spec_values(wanted)}), _schedule_of(wanted, now, rules.timezone)
-    if faults := list(_parameter_faults(spec, schedule)):
+    if faults := list(_faults_of_whole(spec, schedule)):
         raise Invalid(faults)
     if not again and (fault := never_in_time(spec, schedule, now)):
         raise Invalid([fault])
@@ -113,8 +133,8 @@ def read_job(body: Mapping[str, Any], now: int, rules: JobRules, *, again: bool 
 
 
 def _is_absent(name: str, value: object) -> bool:
-    """Whether a field counts as left out: null, or a ``manual`` that is not."""
-    return value is None or (name == "manual" and value is False)
+    """Whether a field counts as left out: null, a ``manual`` that is not, or no dates to skip."""
+    return value is None or (name == "manual" and value is False) or (name == "skipDates" and value == [])
 
 
 def _read_given(given: Mapping[str, Any], rules: JobRules, *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
@@ -168,20 +188,26 @@ def _schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule
         return Schedule(ScheduleKind.AT, now + wanted["startIn"])
     if "startAt" in wanted:
         return Schedule(ScheduleKind.AT, wanted["startAt"])
-    if "manual" in wanted:
-        return Schedule(ScheduleKind.MANUAL, overlap=wanted.get("overlap", Overlap.ALLOW))
+    if "manual" in wanted or "after" in wanted:
+        after = AfterJobs(wanted["after"], wanted.get("afterOn", AfterOn.SUCCEEDS)) if "after" in wanted else None
+        return Schedule(ScheduleKind.MANUAL, overlap=wanted.get("overlap", Overlap.ALLOW), after=after)
     if "cron" not in wanted:
         return Schedule()
     given: GivenCron = wanted["cron"]
-    return given.scheduled(wanted.get("timezone", timezone), wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+    rules = wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST)
+    scheduled = given.scheduled(wanted.get("timezone"), timezone, *rules, wanted.get("spread", 0))
+    return replace(scheduled, skip=wanted.get("skipDates", ()))
 
 
-def _parameter_faults(spec: Spec, schedule: Schedule) -> Iterator[Fault]:
-    """The faults of parameters beside the job's other fields: a run that nobody asks for has only their defaults."""
+def _faults_of_whole(spec: Spec, schedule: Schedule) -> Iterator[Fault]:
+    """The faults between fields that only the whole job shows. A run that nobody asks for has only the defaults of parameters."""
+    yield from failing.failure_faults(spec, schedule)
+    if spec.unique and schedule.is_manual:
+        yield Fault("unique", "is for a job that is enqueued or scheduled, and a manual one waits for nothing; leave one of them out")
     for name, parameter in spec.parameters.items():
         if name in spec.envs:
             yield Fault(f"parameters.{name}", "is in envs as well; leave it out in one of them")
-        if parameter.required and parameter.default is None and not schedule.is_manual:
+        if parameter.required and parameter.default is None and (not schedule.is_manual or schedule.after is not None):
             words = "is required, and the job also runs when nobody gives it; give it a default, or make the job manual"
             yield Fault(f"parameters.{name}", words)
 
@@ -206,7 +232,7 @@ def read_change(body: Mapping[str, Any], job: Job, now: int, rules: JobRules) ->
     if faults:
         raise Invalid(faults)
     spec, schedule = _changed_spec(job.spec, wanted, removed), _schedule_of(start, now, rules.timezone)
-    if faults := list(_parameter_faults(spec, schedule)):
+    if faults := list(_faults_of_whole(spec, schedule)):
         raise Invalid(faults)
     if (not job.schedule.starts_as(schedule) or "expiration" in given) and (fault := never_in_time(spec, schedule, now)):
         raise Invalid([fault])
@@ -227,6 +253,8 @@ def _removal_faults(spec: Spec, given: Mapping[str, Any], removed: set[str]) -> 
 def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> Spec:
     if any(name in wanted for name in SUBJECTS):  # the new one takes the place of the old one
         removed = removed.union(SUBJECTS)
+    if "concurrency" in removed:  # the key has no use without it
+        removed = removed.union({"concurrencyKey"})
     attributes = {ATTRIBUTES[name] for name in removed if name in ATTRIBUTES}
     changed = {attribute: getattr(_DEFAULTS, attribute) for attribute in attributes} | _spec_values(wanted)
     options = wanted.get("container", NO_CONTAINER if "container" in removed else spec.container)
@@ -237,8 +265,10 @@ def _changed_spec(spec: Spec, wanted: Mapping[str, Any], removed: set[str]) -> S
 
 def _start(schedule: Schedule, wanted: Mapping[str, Any], removed: set[str]) -> dict[str, Any]:
     """The fields that say when the job is due, after the change: a new kind of start takes the place of the old one, and a cron's own
-    fields are removed with it."""
+    fields are removed with it. A job that no longer follows others runs by hand only, unless it is said not to be manual."""
     start = _fields(schedule)
+    if "after" in start and "after" in removed and "manual" not in removed:
+        start["manual"] = True
     if any(name in wanted for name in STARTS):
         start = {name: value for name, value in start.items() if name not in STARTS}
     start = {name: value for name, value in start.items() if name not in removed}
@@ -251,10 +281,14 @@ def _fields(schedule: Schedule) -> dict[str, Any]:
     if schedule.cron is not None:
         return {
             "cron": given_cron(schedule),
-            "timezone": schedule.cron.timezone,
+            "timezone": schedule.own_zone,
             "overlap": schedule.overlap,
             "catchUp": schedule.catch_up,
+            "spread": schedule.cron.spread,
+            "skipDates": schedule.skip,
         }
+    if schedule.after is not None:
+        return {"after": schedule.after.jobs, "afterOn": schedule.after.on, "overlap": schedule.overlap}
     if schedule.is_manual:
         return {"manual": True, "overlap": schedule.overlap}
     return {} if schedule.at is None else {"startAt": schedule.at}

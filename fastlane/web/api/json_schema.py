@@ -76,6 +76,17 @@ EXPECTATION: JsonSchema = {
     "examples": ["25h", 90_000],
 }
 """A duration of a second at least."""
+SPREAD: JsonSchema = {
+    "anyOf": [
+        {
+            **DURATION,
+            "pattern": "^(?:[1-9][0-9]{0,2}m|1[0-3][0-9]{2}m|14[0-3][0-9]m|1440m|(?:[1-9]|1[0-9]|2[0-3])h(?:[0-5]?[0-9]m)?|24h|1d)$",
+        },
+        {"type": "integer", "minimum": 60, "maximum": 86_400, "multipleOf": 60},
+    ],
+    "examples": ["30m", 1_800],
+}
+"""Whole minutes, from one to a day."""
 AGE: JsonSchema = {
     "anyOf": [
         {**DURATION, "pattern": f"^(?=.*[1-9]){_WHOLE}$"},
@@ -91,10 +102,17 @@ MOMENT: JsonSchema = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARG
 MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
 SINCE: JsonSchema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970, DURATION]}
 """A time in a query, or how long ago it was."""
+QUERY_MOMENT: JsonSchema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+"""A time in a query."""
 SINCE_WORDS = f"{MOMENT_WORDS}; or a duration ago (1h)"
 
-_FIELD = "[0-9A-Za-z*,/-]+"
-CRON: JsonSchema = {"type": "string", "maxLength": MAX_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
+_FIELD = r"(?:[0-9A-Za-z*,/#-]|H\([0-9A-Za-z]+-[0-9A-Za-z]+\))+"
+_INTERVAL = "(?:[1-9][0-9]{0,2}(?:[mh]|h[1-9][0-9]{0,2}m)|[1-9][0-9]?d)"
+CRON: JsonSchema = {
+    "type": "string",
+    "maxLength": MAX_TEXT,
+    "pattern": rf"^\s*(?:@[A-Za-z]+|@every\s+{_INTERVAL}|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$",
+}
 TIMEZONE: JsonSchema = {"type": "string", "maxLength": MAX_TIMEZONE, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
 
 DATA: JsonSchema = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}

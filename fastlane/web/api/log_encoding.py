@@ -15,7 +15,8 @@ from fastlane.clock import iso
 from fastlane.models.event import Position
 from fastlane.models.job import Execution
 from fastlane.models.log import STDERR, STDOUT, Cursor, Piece
-from fastlane.streams.batch import Batch, Message, parts
+from fastlane.models.search import SearchCursor
+from fastlane.streams.batch import Batch, Message
 from fastlane.streams.follower import FinalState
 
 STREAMS = {"stdout": STDOUT, "stderr": STDERR}
@@ -75,7 +76,7 @@ PONG = orjson.dumps({"event": "pong"})
 """The JSON that answers a client's message ``ping``."""
 
 
-def server_sent_event(event: str, data: bytes, cursor: Cursor | Position | None = None) -> bytes:
+def server_sent_event(event: str, data: bytes, cursor: Cursor | Position | SearchCursor | str | None = None) -> bytes:
     """A server-sent event. ``data`` has no line ends."""
     id = b"" if cursor is None else b"id: " + str(cursor).encode() + b"\n"
     return b"event: " + event.encode() + b"\n" + id + b"data: " + data + b"\n\n"
@@ -109,14 +110,11 @@ def _events(stream: int | None, batch: Batch) -> bytes:
 
 
 def _byte_events(stream: int | None, batch: Batch) -> bytes:
-    id, offset = batch.start.execution_id, batch.start.offset
-    events = []
-    for piece in batch.pieces:
-        for data in parts(piece.data):
-            offset += len(data)
-            if stream is None or piece.stream == stream:
-                cursor = Cursor(id, offset)
-                events.append(server_sent_event("log", _bytes_json(Piece(piece.stream, piece.time, data), cursor), cursor))
+    id, events = batch.start.execution_id, []
+    for piece, offset in batch.parts():
+        if stream is None or piece.stream == stream:
+            cursor = Cursor(id, offset)
+            events.append(server_sent_event("log", _bytes_json(piece, cursor), cursor))
     return b"".join(events)
 
 
@@ -152,6 +150,11 @@ def _bytes_json(piece: Piece, cursor: Cursor) -> bytes:
 @lru_cache(maxsize=4096)
 def _time(moment: int) -> str:
     return iso(moment)
+
+
+def nanoseconds(moment: int) -> str:
+    """A moment in nanoseconds, as answers have it."""
+    return _time(moment // 1_000_000)
 
 
 class TimedLines:

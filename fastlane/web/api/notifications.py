@@ -25,8 +25,10 @@ TRIGGERS = {
     notify.NotificationTrigger.SUCCEEDS: "When an execution is done.",
     notify.NotificationTrigger.FAILS: "When one fails, times out or expires.",
     notify.NotificationTrigger.FINISHES: "When one ends, however it does.",
-    notify.NotificationTrigger.LATE: "When the job is late by its expectEvery.",
+    notify.NotificationTrigger.LATE: "When the job is late by its expectEvery or doneBy.",
     notify.NotificationTrigger.RECOVERED: "When it succeeds after that.",
+    notify.NotificationTrigger.FIXED: "When it succeeds for the first time after a failure.",
+    notify.NotificationTrigger.STARTED: "When the container of an execution runs, or has run.",
 }
 """The meaning of a notification from each list."""
 
@@ -137,7 +139,7 @@ _WEBHOOK = RoundTrip[notify.Webhook](
         integer(attrgetter("retries"), "How many attempts may follow a failed one."),
     ),
     body=Both(
-        BodyField(_unmasked_body, DATA, "A template of what is posted in place of the event."),
+        BodyField(_unmasked_body, DATA, "A template of the body that is posted instead of the usual one."),
         rendered(
             lambda webhook, render: None if webhook.body is None else _shown_body(webhook.body, render),
             {"type": "object", "additionalProperties": {}},

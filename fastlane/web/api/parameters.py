@@ -44,7 +44,7 @@ PARAMETER_BODY = BodyObject(
     required=BodyField(read_boolean, _FLAG, "Whether a run must give it, if it has no default."),
     choices=BodyField(_CHOICES, array(values.VARIABLE, MAX_CHOICES, minItems=1), "All values that it may have."),
     pattern=BodyField(read_pattern, json_schema.text(MAX_PATTERN), f"What its value matches as a whole: {PATTERN_FORMS}."),
-    secret=BodyField(read_boolean, _FLAG, "Whether its values are shown to nobody."),
+    secret=BodyField(read_boolean, _FLAG, "Whether its values are hidden from everyone."),
 )
 PARAMETERS_SCHEMA: JsonSchema = {
     "type": "object",
@@ -112,6 +112,14 @@ RUN_BODY = BodyObject(
     reschedule=BodyField(read_boolean, _FLAG, "Whether it takes the place of the job's next tick, which the ledger then shows as skipped."),
 )
 """The body of ``POST …/run``, which may be left out."""
+RETRY_BODY = BodyObject(
+    "a retry",
+    "Retry",
+    False,
+    True,
+    image=BodyField(values.read_image, json_schema.IMAGE, "Another image instead of the one that it ran."),
+)
+"""The body of ``POST …/executions/E/retry``, which may be left out."""
 
 
 def _shown(parameters: Mapping[str, Parameter], render: RenderContext) -> dict[str, Any]:

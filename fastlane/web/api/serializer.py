@@ -44,6 +44,10 @@ class RenderContext:
         """The URL of a pool."""
         return f"{self._base}/pools/{quote(pool, safe='')}/"
 
+    def calendar_url(self, name: str) -> str:
+        """The URL of a calendar."""
+        return f"{self._base}/calendars/{quote(name, safe='')}/"
+
     def task_url(self, task_id: str) -> str:
         """The URL of a task."""
         return f"{self._base}/tasks/{_quoted(task_id)}/"
@@ -185,9 +189,9 @@ def string(
     return _plain(read, {"type": "string", **more}, about, null, optional)
 
 
-def uuid(read: Callable[[Value], str | None], about: str = "", *, null: bool = False) -> Field[Value]:
+def uuid(read: Callable[[Value], str | None], about: str = "", *, null: bool = False, optional: bool = False) -> Field[Value]:
     """A UUID."""
-    return string(read, about, null=null, format="uuid")
+    return string(read, about, null=null, optional=optional, format="uuid")
 
 
 def enum(known: Iterable[str], read: Callable[[Value], str | None], about: str = "", *, optional: bool = False) -> Field[Value]:
@@ -239,9 +243,19 @@ def boolean(read: Callable[[Value], bool | None], about: str = "", *, null: bool
     return _plain(read, {"type": "boolean"}, about, null, optional)
 
 
-def strings(read: Callable[[Value], Iterable[str]], about: str = "", **more: Any) -> Field[Value]:
+def strings(read: Callable[[Value], Iterable[str] | None], about: str = "", *, optional: bool = False, **more: Any) -> Field[Value]:
     """A list of text."""
-    return _plain(lambda value: list(read(value)), {"type": "array", "items": {"type": "string", **more}}, about)
+
+    def show(value: Value) -> list[str] | None:
+        found = read(value)
+        return None if found is None else list(found)
+
+    return _plain(show, {"type": "array", "items": {"type": "string", **more}}, about, optional=optional)
+
+
+def strings_if_any(read: Callable[[Value], Iterable[str]], about: str = "") -> Field[Value]:
+    """A list of text, which is absent when it is empty."""
+    return _plain(lambda value: list(read(value)) or None, {"type": "array", "items": {"type": "string"}}, about, optional=True)
 
 
 def mapping(
@@ -279,9 +293,11 @@ def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str
     return _rendered(read, {"type": "string"}, about, null=True)
 
 
-def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str, *, null: bool = False) -> Field[Value]:
-    """Anything that depends on the request. Where it is None, there is no key, or null if ``null`` says so."""
-    if null:
+def rendered(
+    read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str, *, null: bool = False, always: bool = False
+) -> Field[Value]:
+    """Anything that depends on the request. Where it is None, there is no key, or null if ``null`` says so; ``always``: it never is."""
+    if null or always:
         return _rendered(read, schema, about, null)
     return Field(_described(schema, about), read, FieldPlacement.OPTIONAL)
 
@@ -396,7 +412,9 @@ def _takes_long(row: object) -> bool:
     if isinstance(row, JobDetail):
         return _is_long(row.view.job.spec)
     if isinstance(row, ExecutionView):
-        return row.stdout is not None or row.execution.failure is not None or _is_long(row.execution.spec)
+        return (
+            row.stdout is not None or row.execution.failure is not None or row.execution.outputs is not None or _is_long(row.execution.spec)
+        )
     if isinstance(row, JobView):
         return (row.latest is not None and row.latest.failure is not None) or _is_long(row.job.spec)
     if isinstance(row, TaskView):

@@ -23,7 +23,7 @@ from fastlane.services.reads.status import (
     WorkerRow,
 )
 from fastlane.web.api import serializer as show
-from fastlane.web.api.executions import split_host
+from fastlane.web.api.executions import host_name, host_port, image, service, split_host
 from fastlane.web.api.hosts import is_usable, why_unusable
 from fastlane.web.api.jobs import JOB_STATUSES
 from fastlane.web.api.serializer import Field, Serializer
@@ -83,7 +83,7 @@ WORKER = Serializer[WorkerRow](
 
 POOLS_REVISION = Serializer[PoolsRow](
     "PoolsRevision",
-    "Which pools the processes are to have: those that were read last.",
+    "The pools that all processes must have: the ones that were read last.",
     revision=show.integer(lambda row: row.revision.number, "Grows by one when other pools are read."),
     recordedAt=show.timestamp(lambda row: row.revision.recorded_at or None, "When they were.", null=True),
     current=show.boolean(lambda row: row.is_current, "Whether the process that answers has them."),
@@ -126,7 +126,7 @@ HOST = Serializer[HostRow](
     "Host",
     "A Docker host of a pool, as the workers see it.",
     id=show.uuid(lambda row: row.id, "Its id in /hosts; null until a worker has reached it.", null=True),
-    host=show.string(lambda row: split_host(row.name)[0], "The host's name, or its socket."),
+    host=host_name(lambda row: row.name, null=False),
     port=show.integer(lambda row: split_host(row.name)[1], "Its port; null for a socket.", null=True, least=1),
     pool=show.string(lambda row: row.pool, "The pool that it belongs to."),
     swarm=show.string(lambda row: row.view.swarm_id if row.view else None, "The id of its swarm, once that is known.", null=True),
@@ -151,14 +151,14 @@ HOST = Serializer[HostRow](
 RUNNING = Serializer[RunningRow](
     "Container",
     "A container that runs.",
-    host=show.string(lambda row: split_host(row.container.host)[0], "The host's name, or its socket.", null=True),
-    port=show.integer(lambda row: split_host(row.container.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    host=host_name(lambda row: row.container.host),
+    port=host_port(lambda row: row.container.host),
     task=show.string(lambda row: row.container.task_id, "The task's id."),
     job=show.uuid(lambda row: row.container.job_id, "The job's id."),
     execution=show.uuid(lambda row: row.container.execution_id, "The execution's id."),
     id=show.string(lambda row: row.container.container_id, "The container's id.", null=True),
-    image=show.string(lambda row: row.container.image, "The image that it runs; null: the service decides it.", null=True),
-    service=show.string(lambda row: row.container.service, "The service as whose container it runs; null: it has an image.", null=True),
+    image=image(lambda row: row.container.image),
+    service=service(lambda row: row.container.service),
     error=show.string(
         lambda row: row.hangs, "Why its worker cannot follow it, since its host or node is away; null while it can.", null=True
     ),
@@ -176,7 +176,7 @@ STRANDED = Serializer[QueueRow | StrandedRow](
     ready=show.integer(lambda queue: queue.ready, "How many wait for a slot."),
     timed=show.integer(lambda queue: queue.timed, "How many wait for their time."),
     running=show.integer(lambda queue: queue.running, "How many hold a slot."),
-    blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
+    blocked=show.integer(lambda queue: queue.blocked, "How many wait until fewer of their task, or with their key, run (concurrency)."),
 )
 
 QUEUE = Serializer[QueueRow](
@@ -203,8 +203,8 @@ DISPATCH = Serializer[StatusView](
 UNCLEANED = Serializer[Uncleaned](
     "Uncleaned",
     "Executions of a host that have ended, but whose services are not removed yet.",
-    host=show.string(lambda row: split_host(row.host)[0], "The host's name, or its socket.", null=True),
-    port=show.integer(lambda row: split_host(row.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    host=host_name(lambda row: row.host),
+    port=host_port(lambda row: row.host),
     count=show.integer(lambda row: row.count, "How many; a thousand at most on all hosts together."),
     since=show.timestamp(lambda row: row.since, "When the first of them ended.", null=True),
 )
@@ -220,20 +220,21 @@ SCHEDULED = Serializer[Job](
     jobId=show.uuid(lambda job: job.id, "The job's id."),
     name=show.string(lambda job: job.spec.name, "Its name for people.", null=True),
     url=show.url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
-    nextRunAt=show.timestamp(lambda job: job.next_tick, "Its next tick.", null=True),
+    nextRunAt=show.timestamp(lambda job: job.schedule.unskipped_from(job.next_tick), "Its next tick.", null=True),
     stopUrl=show.url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),
 )
 
 
 LATE_JOB = Serializer[LateJob](
     "LateJob",
-    "A job that has not succeeded for as long as its expectEvery says.",
+    "A job that has not succeeded in time, by its expectEvery or doneBy.",
     taskId=show.string(lambda job: job.task_id, "Its task's id."),
     jobId=show.uuid(lambda job: job.id, "The job's id."),
     url=show.url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
     name=show.string(lambda job: job.name, "A name for people.", null=True),
     lateSince=show.timestamp(lambda job: job.late_since, "Since when it is late."),
-    expectEvery=show.seconds(lambda job: job.expect_every, "Seconds within which it is to succeed."),
+    expectEvery=show.seconds(lambda job: job.expect_every, "Seconds within which it must succeed; null: it has a doneBy."),
+    doneBy=show.string(lambda job: job.done_by, "The time of day by which it must have succeeded; null: it has an expectEvery.", null=True),
 )
 
 
@@ -253,7 +254,7 @@ JOB_COUNT = Serializer[StatusView](
     count=show.integer(lambda view: view.counts.jobs, "How many."),
     byStatus=show.nested(JOBS_BY_STATUS, lambda view: view.jobs_by_status, null=True),
     scheduled=show.array(SCHEDULED, lambda view: view.scheduled, "The next that are due, up to 20."),
-    late=show.array(LATE_JOB, lambda view: view.late, "Those that are late, up to 100, the ones that have been for longest first."),
+    late=show.array(LATE_JOB, lambda view: view.late, "The late jobs, up to 100, the ones that have been late for longest first."),
 )
 
 
@@ -267,7 +268,7 @@ EXECUTION_COUNTS = Serializer[StatusView](
 
 FAILING = Serializer[Receiver](
     "FailingReceiver",
-    "A receiver of webhooks of which no attempt has succeeded for a while.",
+    "A receiver of webhooks that no attempt has reached for a while.",
     receiver=show.string(lambda row: row.origin, "Its scheme, host and port.", examples=["https://example.com:443"]),
     failingSince=show.timestamp(lambda row: row.failing_since, "When the first of these attempts failed."),
     lastFailureAt=show.timestamp(lambda row: row.failed_at, "When the last one did."),
@@ -300,7 +301,7 @@ SERVER_STATUS = Serializer[ServerStatus](
     tasks=show.nested(TASK_COUNT, lambda status: status.view),
     jobs=show.nested(JOB_COUNT, lambda status: status.view),
     executions=show.nested(EXECUTION_COUNTS, lambda status: status.view),
-    uncleaned=show.array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; usually empty."),
+    uncleaned=show.array(UNCLEANED, lambda status: status.view.uncleaned, "What has yet to be removed from each host; usually empty."),
     webhooks=show.nested(WEBHOOK_STATUS, lambda status: status.view),
 )
 
@@ -316,11 +317,12 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
 def _of_installation(now: InstallationGauges) -> tuple[GaugeValues, ...]:
     return (
         GaugeValues("fastlane_store_up", "Whether the store takes writes.", (), _one(now.store_up)),
+        GaugeValues("fastlane_store_migrating", "Whether another process is bringing the store up to date.", (), _one(now.migrating)),
         GaugeValues("fastlane_queue_up", "Whether Redis takes writes.", (), _one(now.queue_up)),
         GaugeValues("fastlane_store_read_seconds", "How long one small read of the store took just now.", (), _one(now.store_seconds)),
         GaugeValues("fastlane_queue_read_seconds", "How long one small read of the queue took just now.", (), _one(now.queue_seconds)),
         GaugeValues("fastlane_stored_log_bytes", "About how many bytes all stored logs take.", (), _one(now.log_bytes)),
-        GaugeValues("fastlane_jobs_late", "Jobs that are late by their expectEvery.", (), _one(now.late)),
+        GaugeValues("fastlane_jobs_late", "Jobs that are late by their expectEvery or doneBy.", (), _one(now.late)),
         GaugeValues("fastlane_workers", "Workers that are alive.", (), _one(now.workers)),
         GaugeValues(
             "fastlane_dispatch_paused",

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.errors import Fault, Invalid, known_names, quoted
-from fastlane.models.cron import cron_of_every
 from fastlane.models.job_source import CRONJOB, PREFIX, STACK, DeclaredJob, LabelledService
 from fastlane.models.schedule import Overlap
 from fastlane.web.api.container import OLD_HOSTS
@@ -27,7 +26,11 @@ GIVEN = frozenset({"image", "service"})
 """What a label cannot say: the job runs as its service's container."""
 ONCE = frozenset({"startIn"})
 """A start that is counted from when a job is made, and a label is read again and again."""
-NOT_LABELS = GIVEN | ONCE | {OLD_HOSTS}
+CHAINS = frozenset({"after", "afterOn"})
+"""Labels are read where nobody asks for it, so nobody's right to see the upstream job can be checked."""
+UNIQUE = frozenset({"unique"})
+"""Needless: the id of a service's job derives from the service, so there is one of it."""
+NOT_LABELS = GIVEN | ONCE | CHAINS | UNIQUE | {OLD_HOSTS}
 
 _CAPITAL = re.compile("(?<=[a-z0-9])[A-Z]")
 _SUFFIX = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
@@ -38,7 +41,7 @@ _ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.DOTALL)
 NO_START = f"says nothing of when it runs; add {PREFIX}cron, or {PREFIX}manual=true for a job that runs when somebody runs it"
 RUN_ONCE = (
     f'cannot be followed, because its seconds are counted from when the labels are read; write {PREFIX}start-at: "2031-05-01T03:00:00Z" '
-    f"(the moment that you want) in place of the labels of swarm-cronjob"
+    f"(the moment that you want) instead of the labels of swarm-cronjob"
 )
 NO_SCHEDULE = 'is missing, and swarm.cronjob.enable is true; write five fields, such as "0 3 * * *"'
 
@@ -232,10 +235,6 @@ def _cronjob(service: LabelledService) -> Given | None:
         given.put(f"{CRONJOB}schedule", ["timezone"], found[1])
         text = found[2]
     text = " ".join("*" if part == "?" else part for part in text.split())
-    if (cron := cron_of_every(text)) is not None:
-        words = f"is {quoted(text)}, which swarm-cronjob counts from its own start; here it goes by the clock ({cron})"
-        given.remarks.append(Fault(f"{CRONJOB}schedule", words))
-        text = cron
     if (found := _SECONDS.fullmatch(text)) is not None:
         if found[1].strip("0"):
             words = f"has seconds ({quoted(found[1])}), and jobs start at whole minutes; write 0 there, or leave the field out"

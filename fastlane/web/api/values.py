@@ -59,7 +59,7 @@ MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
 
-MASKED = f"has {MASK}, which fastlane shows in place of a secret; give the secret itself, or PATCH other fields, which keeps it as it is"
+MASKED = f"has {MASK}, which fastlane shows instead of a secret; give the secret itself, or PATCH other fields, which keeps it as it is"
 
 MAX_NAME = 255
 MAX_LABELS = 50

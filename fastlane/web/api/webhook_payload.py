@@ -7,15 +7,16 @@ from itertools import count
 from typing import Any
 
 from fastlane.errors import Fault
-from fastlane.models.delivery import Delivery, JobState, Subject
-from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
+from fastlane.models.delivery import PAUSED, STARTED_EVENT, Delivery, JobState, Subject
+from fastlane.models.job import Execution, Failure, Job, Spec
 from fastlane.models.notify import JOB_TRIGGERS, NotificationTrigger, TooLong, Webhook, filled
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule, show_duration
 from fastlane.models.status import Status
 from fastlane.services.reads.lists import ExecutionView
 from fastlane.web.api import serializer as show
-from fastlane.web.api.executions import EXECUTION, PLACE
-from fastlane.web.api.serializer import RenderContext, Serializer
+from fastlane.web.api.executions import EXECUTION, PLACE, image, service
+from fastlane.web.api.serializer import Field, RenderContext, Serializer
 from fastlane.web.http.problems import encode_json
 
 VERSION = 1
@@ -39,10 +40,21 @@ def _ids(execution: Execution) -> tuple[str, str, str]:
     return execution.task_id, execution.job_id, execution.id
 
 
+def _moment(payload: ExecutionPayload) -> int | None:
+    """When what the message is about happened."""
+    execution = payload.execution
+    return execution.started_at if payload.delivery.event == STARTED_EVENT else execution.finished_at
+
+
 def _of_latest(make: Callable[..., str], payload: "JobPayload") -> str | None:
     """A URL of the job's last execution, if there is one."""
     return None if payload.latest is None else make(*_ids(payload.latest.execution))
 
+
+_ID: Field[Any] = show.uuid(
+    lambda payload: payload.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."
+)
+_VERSION: Field[Any] = show.integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1)
 
 EXECUTION_METADATA = Serializer[Execution](
     "PayloadMetadata",
@@ -53,11 +65,11 @@ EXECUTION_METADATA = Serializer[Execution](
 
 EXECUTION_PAYLOAD = Serializer[ExecutionPayload](
     "ExecutionPayload",
-    "What a webhook gets when an execution has ended: the execution, and what this message is.",
-    id=show.uuid(lambda payload: payload.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
-    type=show.string(lambda payload: payload.delivery.event, "execution. and the final status.", examples=["execution.done"]),
-    version=show.integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
-    timestamp=show.timestamp(lambda payload: payload.execution.finished_at, "When the execution ended.", null=True),
+    "What a webhook gets when an execution has started or ended: the execution, and what this message is.",
+    id=_ID,
+    type=show.string(lambda payload: payload.delivery.event, "execution. and the status, or what happened.", examples=["execution.done"]),
+    version=_VERSION,
+    timestamp=show.timestamp(_moment, "When the execution ended; of execution.started, when it started.", null=True),
     willRetry=show.boolean(lambda payload: payload.delivery.will_retry, "Whether another attempt at the job follows."),
     execution=show.flattened(EXECUTION, lambda payload: payload.view),
     pageUrl=show.url(lambda payload, render: render.page_url(*_ids(payload.execution)), "The page that shows this execution."),
@@ -79,6 +91,11 @@ class JobPayload:
     latest: ExecutionView | None
 
 
+def _every(payload: JobPayload) -> str | None:
+    every = payload.job.spec.expect_every
+    return None if every is None else show_duration(every / 1000)
+
+
 JOB_METADATA = Serializer[Job](
     "JobPayloadMetadata",
     "What the job's client gave.",
@@ -87,24 +104,29 @@ JOB_METADATA = Serializer[Job](
 
 JOB_PAYLOAD = Serializer[JobPayload](
     "JobPayload",
-    "What a webhook gets when a job has had no success for as long as its expectEvery says, and after the next success.",
-    id=show.uuid(lambda payload: payload.delivery.id, "The delivery's id, as in the header webhook-id: the same in every attempt."),
-    type=show.string(lambda payload: payload.delivery.event, "job.late or job.recovered.", examples=["job.late"]),
-    version=show.integer(lambda _: VERSION, "Of this schema. Fields may be added under the same one.", least=1),
-    timestamp=show.timestamp(lambda payload: payload.delivery.created_at, "Since when it is late; when it succeeded again."),
-    status=show.enum(("late", "recovered"), lambda payload: payload.delivery.event.partition(".")[2], "What it is."),
+    "What a webhook gets when a job is late (expectEvery, doneBy), when it has succeeded after that, and when its failures paused it.",
+    id=_ID,
+    type=show.string(lambda payload: payload.delivery.event, "job.late, job.recovered or job.paused.", examples=["job.late"]),
+    version=_VERSION,
+    timestamp=show.timestamp(
+        lambda payload: payload.delivery.created_at, "Since when it is late; or when it succeeded again, or was paused."
+    ),
+    status=show.enum(("late", "recovered", PAUSED), lambda payload: payload.delivery.event.partition(".")[2], "What it is."),
     taskId=show.string(lambda payload: payload.job.task_id, "Its task's id."),
     jobId=show.uuid(lambda payload: payload.job.id, "Its id."),
     job_id=show.uuid(lambda payload: payload.job.id, "jobId, as fastlane 2.x named it."),
     url=show.url(lambda payload, render: render.job_url(payload.job.task_id, payload.job.id), "The job."),
     name=show.string(lambda payload: payload.job.spec.name, "The job's name for people.", null=True),
     labels=show.mapping(lambda payload: payload.job.spec.labels, "The job's labels, by name.", values={"type": "string"}),
-    image=show.string(lambda payload: payload.job.spec.shown_image, "The image that it runs; null: the service decides it.", null=True),
-    service=show.string(
-        lambda payload: payload.job.spec.service, "The service as whose container it runs; null: it has an image.", null=True
+    image=image(lambda payload: payload.job.spec.shown_image),
+    service=service(lambda payload: payload.job.spec.service),
+    expectEvery=show.string(_every, "How often it must succeed; null: it has a doneBy, or neither.", null=True),
+    doneBy=show.string(lambda payload: payload.job.spec.done_by, "The time of day by which it must have succeeded.", null=True),
+    failuresInRow=show.integer(
+        lambda payload: 0 if payload.job.failing is None else payload.job.failing.count,
+        "How many of its ticks failed in a row, as far as a rule counts them.",
     ),
-    expectEvery=show.string(lambda payload: show_duration((payload.job.spec.expect_every or 0) / 1000), "How often it is to succeed."),
-    nextRunAt=show.timestamp(lambda payload: payload.job.next_tick, "Its next tick.", null=True),
+    nextRunAt=show.timestamp(lambda payload: payload.job.schedule.unskipped_from(payload.job.next_tick), "Its next tick.", null=True),
     lastExecution=show.nested(EXECUTION, lambda payload: payload.latest, null=True),
     pageUrl=show.url(lambda payload, render: render.page_url(payload.job.task_id, payload.job.id), "The page that shows the job."),
     jobPageUrl=show.url(lambda payload, render: render.page_url(payload.job.task_id, payload.job.id), "The same page."),

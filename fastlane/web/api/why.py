@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastlane.services.reads.concurrency import FullKey, FullTask
+from fastlane.services.reads.failing import FailureRow, OutOfMemory
 from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
@@ -11,12 +13,10 @@ from fastlane.services.reads.why import (
     Explanation,
     FormerPool,
     FullPool,
-    FullTask,
     HeldTick,
     ImagePull,
     NextAttempt,
     NotedObstacle,
-    OutOfMemory,
     PausedDispatch,
     PausedPool,
     UnusableHost,
@@ -70,11 +70,30 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
         "running": RUNNING,
         "maxRunning": show.integer(lambda details: details.max_running, "How many may run at once in the pool.", least=1),
         "ready": show.integer(lambda details: details.ready, "How many wait for a slot."),
+        "ownBefore": show.integer(
+            lambda details: details.turns and details.turns.own,
+            "Where tasks take turns (fairShare): how many of its own task come before it.",
+            optional=True,
+        ),
+        "otherTasks": show.integer(
+            lambda details: details.turns and details.turns.others, "And how many other tasks take turns with its own.", optional=True
+        ),
+        "nextTasks": show.strings(
+            lambda details: details.turns and details.turns.names,
+            "The next ones of these, at most 10, where you may see them.",
+            optional=True,
+        ),
     },
     UnusableHosts: {"pool": POOL, "hosts": show.array(HOST_DOWN, lambda details: details.hosts)},
     FullTask: {
         "running": RUNNING,
         "concurrency": show.integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
+    },
+    FullKey: {
+        "concurrencyKey": show.string(lambda details: details.key, "The key that its jobs share."),
+        "running": RUNNING,
+        "concurrency": show.integer(lambda details: details.concurrency, "How many with its key may run at once.", least=1),
+        "takenBy": show.strings(lambda details: details.taken_by, "The jobs that run with its key, as TASK/JOB, where you may see them."),
     },
     EarlierExecution: {"executionId": show.uuid(lambda details: details.execution_id, "The execution that has to end first.", null=True)},
     ImagePull: {
@@ -109,7 +128,17 @@ OUT_OF_MEMORY = Serializer[OutOfMemory](
     peakBytes=show.integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
 )
 
-_EVERY: Field[Expectation] = show.seconds(lambda one: one.every, "Seconds within which it is to succeed.")
+FAILURES = Serializer[FailureRow](
+    "FailuresInRow",
+    "How many ticks of a job failed in a row, of a job whose rules count them.",
+    message=show.string(lambda row: row.message, "What follows from that, for people."),
+    count=show.integer(lambda row: row.count, "How many failed in a row up to now.", least=1),
+)
+
+_EVERY: Field[Expectation] = show.seconds(lambda one: one.every, "Seconds within which it must succeed; null: it has a doneBy.")
+_DONE_BY: Field[Expectation] = show.string(
+    lambda one: one.done_by, "The time of day by which it must have succeeded; null: it has an expectEvery.", null=True
+)
 _LAST_SUCCESS: Field[Expectation] = show.timestamp(
     lambda one: one.last_success, "When its last success ended; null: none is known.", null=True
 )
@@ -117,10 +146,11 @@ _RECEIVERS: Field[Expectation] = show.integer(lambda one: one.receivers, "How ma
 
 LATE = Serializer[Expectation](
     "Late",
-    "That a job has not succeeded for as long as its expectEvery says, and who should know.",
+    "That a job has not succeeded in time, by its expectEvery or doneBy, and who should know.",
     message=show.string(lambda late: late.message, "All of it, for people."),
     since=show.timestamp(lambda late: late.late_since, "Since when it is late."),
     expectEvery=_EVERY,
+    doneBy=_DONE_BY,
     lastSuccessAt=_LAST_SUCCESS,
     receivers=_RECEIVERS,
     deliveries=show.array(DELIVERY, lambda late: late.deliveries, "The messages which say that it is late, as far as they are stored."),
@@ -134,6 +164,7 @@ EXPECTED = Serializer[Expectation](
         lambda expected: expected.late_at, "When it will be late; null when it is paused or over, or expires before that.", null=True
     ),
     expectEvery=_EVERY,
+    doneBy=_DONE_BY,
     lastSuccessAt=_LAST_SUCCESS,
     receivers=_RECEIVERS,
     deliveries=show.array(
@@ -158,12 +189,13 @@ WHY = Serializer[Explanation](
         null=True,
     ),
     outOfMemory=show.nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
+    failures=show.nested(FAILURES, lambda explained: explained.failures, optional=True),
     lastTick=show.nested(TICK, lambda explained: explained.last_tick, optional=True),
     late=show.nested(LATE, lambda explained: _expectation(explained, late=True), "Only while the job is late.", optional=True),
     expected=show.nested(
         EXPECTED,
         lambda explained: _expectation(explained, late=False),
-        "Only of a job with an expectEvery that is neither late nor stopped.",
+        "Only of a job with an expectEvery or a doneBy that is neither late nor stopped.",
         optional=True,
     ),
 )

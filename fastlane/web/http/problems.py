@@ -20,6 +20,7 @@ from fastlane.errors import (
     KeyReused,
     NotFound,
     NotStarted,
+    NotUnique,
     ReadTooLong,
     TooMany,
     TransientError,
@@ -35,7 +36,8 @@ RETRY_AFTER = 2
 
 class Problem(Exception):
     """An answer that is an error. ``detail`` says what to do; ``retry_after``: seconds after which the client may try again;
-    ``execution_status``: of an execution that has no log yet."""
+    ``execution_status``: of an execution that has no log yet. ``job``: the ids of the task and the job that stand in the way, of which the
+    handler writes the URL into ``job_url``."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         retry_after: int | None = None,
         execution_status: str | None = None,
+        job: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -53,6 +56,8 @@ class Problem(Exception):
         self.faults = tuple(faults)
         self.headers = {**(headers or {}), **({} if retry_after is None else {"Retry-After": str(retry_after)})}
         self.execution_status = execution_status
+        self.job = job
+        self.job_url: str | None = None
 
     @property
     def title(self) -> str:
@@ -79,6 +84,8 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(404, str(error), headers=headers, execution_status=error.status)
         case NotFound():
             return Problem(404, str(error))
+        case NotUnique(task_id=str(task_id), job_id=str(job_id)):
+            return Problem(409, str(error), job=(task_id, job_id))
         case Conflict():
             return Problem(409, str(error))
         case Changed():

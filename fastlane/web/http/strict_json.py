@@ -21,10 +21,15 @@ TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|,', re.DOTALL)
 
 def read_object(data: bytes) -> dict[str, Any]:
     """The object in these bytes. Raises Invalid, which says what is wrong and where."""
-    value = read_value(_decoded(data))
+    value = read_body_value(data)
     if not isinstance(value, dict):
         raise _invalid(f"the body is a JSON {_kind(value)}, not an object; write {{…}}")
     return value
+
+
+def read_body_value(data: bytes) -> object:
+    """The value in these bytes. Raises Invalid."""
+    return read_value(_decoded(data))
 
 
 def read_value(text: str) -> object:

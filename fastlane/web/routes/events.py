@@ -227,13 +227,7 @@ class EventFollowing:
 
     def _may_go_on(self) -> bool:
         """Whether the client is there, and its login still has the rights that it began with."""
-        handler = self._handler
-        authenticator, principal = handler.context.authenticator, handler.principal
-        if self._gone.is_set():
-            return False
-        if authenticator is None or principal is None or self._caller is None:
-            return True
-        return authenticator.principal_of(self._caller) == principal
+        return not self._gone.is_set() and self._handler.keeps_rights(self._caller)
 
     def _encoded(self, event: Event) -> bytes:
         data = self._handler.encode(EVENT.serialize(event, self._handler.render_context))

@@ -1,4 +1,4 @@
-"""Executions: their lists, one of them, its stop, its deliveries, and the counts of ``/history``."""
+"""Executions: their lists, one of them, its stop, its deliveries, the counts of ``/history``, and receipts."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,13 @@ from fastlane.models.job import task_id_fault
 from fastlane.models.paging import Wanted, WantedFailures
 from fastlane.models.retention import HOUR, MOST_HOURS
 from fastlane.models.status import Status
+from fastlane.services.receipts import PLACE
 from fastlane.web.api.actions import EXECUTION_STOPPED
 from fastlane.web.api.contract import ApiParameter, pages
 from fastlane.web.api.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
 from fastlane.web.api.executions import EXECUTION_DETAIL, EXECUTION_PAGE, FAILED_JOB_PAGE, HISTORY
 from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list, integer, text
+from fastlane.web.api.receipts import CHAINS, CHECK, RECEIPT
 from fastlane.web.api.serializer import Listing
 from fastlane.web.handler import Handler
 from fastlane.web.http.query import BY_NUMBER, ListUrl, read_all, read_integer, read_since, read_text, read_words
@@ -59,7 +61,7 @@ FAILURE_FILTERS = {
 
 @route("GET", "/failures", "listFailures", FAILED_JOB_PAGE, query={**FAILURE_FILTERS, **pages()}, refusals=(404,))
 async def list_failures(handler: Handler) -> object:
-    """Each job of which executions failed, timed out or expired, with the failure that ended last; the last end first. However often
+    """Each job with executions that failed, timed out or expired, with the failure that ended last; the last end first. However often
     a job fails, it is one row. The newest 100,000 failures of all tasks are looked at, whichever task is asked for; older ones of a
     task are in `GET /executions`."""
     url = ListUrl.of_query(f"{handler.base_url}/failures/", handler.query, visible=handler.visible_tasks)
@@ -145,3 +147,39 @@ async def get_history(handler: Handler) -> object:
     )
     since = max(0, now - (hours - 1) * HOUR) if since is None else since
     return await handler.services.history.hours(since, hours, task_id=task_id, pool=pool, visible=handler.visible_tasks)
+
+
+MOST_PLACE = 80
+_PLACE = {"type": "string", "minLength": 1, "maxLength": MOST_PLACE}
+
+
+@route("GET", EXECUTION + "/receipt", "getReceipt", RECEIPT, refusals=(404, 409))
+async def get_receipt(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """The execution's receipt, also when retention has removed the execution. 409 before it is sealed, some seconds after its end."""
+    return await handler.services.receipts.receipt(task_id, job_id, execution_id)
+
+
+@route(
+    "GET",
+    JOB + "/receipts/check",
+    "checkReceipts",
+    CHECK,
+    query={"from": ApiParameter("Where to go on: the `next` of the answer before.", {"type": "string", "pattern": PLACE})},
+    refusals=(404, 409),
+)
+async def check_receipts(handler: Handler, task_id: str, job_id: str) -> object:
+    """Compares the job's chain with its executions, ledger and logs as they are stored, a part at a time."""
+    return await handler.services.receipts.check(task_id, job_id, read_text(handler.query, "from", MOST_PLACE))
+
+
+@route(
+    "GET",
+    TASK + "/receipts",
+    "listReceiptChains",
+    CHAINS,
+    query={"from": ApiParameter("The job after which to go on: the `next` of the answer before.", _PLACE)},
+    refusals=(409,),
+)
+async def list_receipt_chains(handler: Handler, task_id: str) -> object:
+    """Where the chains of the task's jobs end, also of removed ones."""
+    return await handler.services.receipts.chains(task_id, read_text(handler.query, "from", MOST_PLACE) or "")

@@ -1,27 +1,31 @@
 """Tasks and their jobs: lists of both, enqueueing into a task, one job with its ticks, and what can be done to it: stop, start, retry, run,
 pause and resume."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from typing import TypeVar
 
-from fastlane.errors import Fault, Invalid
+from fastlane.errors import Conflict, Fault, Invalid, NotFound
 from fastlane.models.access import Role
 from fastlane.models.ids import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import WantedJobs
 from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
-from fastlane.services.jobs import Edit, RunWish
+from fastlane.models.status import FINAL, Status
+from fastlane.services.chains import ChainedJob
+from fastlane.services.jobs import Edit, Preview, RetryWish, RunWish
 from fastlane.services.results import Enqueued
 from fastlane.web.api.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.contract import ETAG, REPLAYED, ApiParameter, etag, flag, pages, read_if_match, read_key
 from fastlane.web.api.job import JOB_BODY, JOB_CHANGE_BODY
 from fastlane.web.api.job_body import JobRules, job_rules, read_change, read_job
-from fastlane.web.api.jobs import JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
+from fastlane.web.api.jobs import CHAIN, FOLLOWING, JOB_DETAIL, JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
-from fastlane.web.api.parameters import RUN_BODY
+from fastlane.web.api.parameters import RETRY_BODY, RUN_BODY
 from fastlane.web.api.serializer import Listing, RenderContext
+from fastlane.web.api.trends import JOB_STATS
 from fastlane.web.api.values import LABEL, MAX_LABEL
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
@@ -36,25 +40,47 @@ MAX_WAIT = 60
 DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
 ENQUEUE_QUERY = {
     "dryRun": flag("Previews the job and changes nothing."),
+    "forecast": flag("With dryRun: says what the job would do to its pool in the next 7 days."),
     "wait": ApiParameter(
         f"Answers when the job has ended, with its retries, or after this many seconds, {MAX_WAIT} at most.", integer(0, MAX_WAIT)
     ),
 }
 
 
-def read_job_body(handler: Handler, task_id: str) -> tuple[Spec, Schedule]:
-    """The job in the request's body: what to run and when. Raises Invalid with every fault."""
-    return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), _rules(handler, task_id))
+async def read_job_body(handler: Handler, task_id: str, job_id: str | None = None) -> tuple[Spec, Schedule]:
+    """The job in the request's body: what to run and when. Raises Invalid with every fault, and what ``Chains.resolve`` raises."""
+    spec, schedule = read_job(read_object(bytes(handler.body)), handler.services.clock.now(), _rules(handler, task_id))
+    if schedule.after is None:
+        return spec, await handler.services.calendars.known(schedule) if schedule.skip else schedule
+    chained = ChainedJob(task_id, job_id, handler.visible_tasks)
+    return spec, await handler.services.chains.resolve(chained, schedule)
 
 
-def read_edit(handler: Handler, task_id: str) -> Edit:
-    """The change of a job that the body describes. Raises Invalid when it is not an object; the edit raises all other faults."""
+async def read_edit(handler: Handler, task_id: str, job_id: str) -> Edit:
+    """The change of a job that the body describes. Raises Invalid when it is not an object, and what ``Chains.resolve_edit`` or
+    ``Calendars.known_edit`` raises; the edit raises all other faults."""
     body, rules = read_object(bytes(handler.body)), _rules(handler, task_id)
 
     def edit(job: Job, now: int) -> tuple[Spec, Schedule]:
         return read_change(body, job, now, rules)
 
-    return edit
+    if body.get("skipDates"):
+        dated = await handler.services.calendars.known_edit(task_id, job_id, edit)
+
+        def edit_with_dates(job: Job, now: int) -> tuple[Spec, Schedule]:
+            spec, schedule = edit(job, now)
+            return spec, replace(schedule, known=dated.known) if schedule.skip == dated.skip else schedule
+
+        return edit_with_dates
+    if body.get("after") is None:
+        return edit
+    found = await handler.services.chains.resolve_edit(ChainedJob(task_id, job_id, handler.visible_tasks), job_id, edit)
+
+    def edit_with_ids(job: Job, now: int) -> tuple[Spec, Schedule]:
+        spec, schedule = edit(job, now)
+        return spec, replace(schedule, after=found.after)
+
+    return edit_with_ids
 
 
 def _rules(handler: Handler, task_id: str) -> JobRules:
@@ -66,11 +92,23 @@ def read_enqueue_query(handler: Handler) -> tuple[bool, int]:
     """Whether a request is a dry run, and how many seconds it waits for the execution. Raises Invalid with every fault."""
     if not handler.query:
         return False, 0
-    dry_run, seconds = read_all(
+    dry_run, seconds, forecast = read_all(
         lambda: read_flag(handler.query, "dryRun"),
         lambda: read_integer(handler.query, "wait", 0, 0, MAX_WAIT),
+        lambda: read_flag(handler.query, "forecast"),
     )
+    if forecast and not dry_run:
+        raise Invalid([Fault("forecast", "needs dryRun=1")])
     return dry_run, seconds
+
+
+async def previewed(handler: Handler, task_id: str, job_id: str | None, preview: Preview) -> Answer:
+    """The answer to a dry run; with what the job would do to its pool, if the query asks for that."""
+    if read_flag(handler.query, "forecast"):
+        async with handler.in_turn():
+            impact = await handler.services.forecasts.impact(task_id, job_id, preview.spec, preview.schedule, preview.next_runs)
+        preview = replace(preview, forecast=impact)
+    return Answer(DRY_RUN, preview)
 
 
 def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> IdempotencyKey | None:
@@ -81,6 +119,22 @@ def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> Idemp
         return None
     user = "" if handler.principal is None else f"user {handler.principal.name}"
     return IdempotencyKey(_digest(user, *scope, key), _digest((bytes(handler.body) + wish.encode()).hex()))
+
+
+T = TypeVar("T")
+
+
+async def unless_repeated(handler: Handler, key: IdempotencyKey | None, reading: Awaitable[T]) -> T | Enqueued:
+    """What ``reading`` makes of the request. Where it is refused by what is there now, such as a job or a calendar that is gone, or a
+    moment that has passed: the answer to an earlier request with this key. Raises what ``reading`` raises when there was none, and
+    KeyReused when that had another body."""
+    try:
+        return await reading
+    except (Conflict, Invalid, NotFound):
+        earlier = None if key is None else await handler.services.idempotency.earlier_answer(key)
+        if earlier is None:
+            raise
+        return earlier
 
 
 def _digest(*parts: str) -> str:
@@ -190,9 +244,12 @@ async def enqueue(handler: Handler, task_id: str) -> object:
         raise _empty_body(handler.render_context.task_url(task_id))
     dry_run, seconds = read_enqueue_query(handler)
     key = read_idempotency_key(handler, "enqueue", task_id)
-    spec, schedule = read_job_body(handler, task_id)
+    wanted = await unless_repeated(handler, None if dry_run else key, read_job_body(handler, task_id))
+    if isinstance(wanted, Enqueued):
+        return await accepted(handler, wanted, seconds)
+    spec, schedule = wanted
     if dry_run:
-        return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
+        return await previewed(handler, task_id, None, await handler.services.previewer.preview(task_id, spec, schedule))
     made = await handler.services.submissions.enqueue(task_id, spec, schedule, handler.requester, key)
     return await accepted(handler, made, seconds)
 
@@ -256,11 +313,14 @@ async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
         raise Problem(400, 'the body is empty; send a job such as {"image": "ubuntu:latest", "command": "ls -lah"}')
     dry_run, seconds = read_enqueue_query(handler)
     key, expected = read_idempotency_key(handler, "put", task_id, job_id), read_if_match(handler.request.headers)
-    spec, schedule = read_job_body(handler, task_id)
+    wanted = await unless_repeated(handler, None if dry_run else key, read_job_body(handler, task_id, job_id))
+    if isinstance(wanted, Enqueued):
+        return await accepted(handler, wanted, seconds)
+    spec, schedule = wanted
     submissions = handler.services.submissions
     if dry_run:
         await submissions.check_put(task_id, job_id, expected)
-        return Answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
+        return await previewed(handler, task_id, job_id, await handler.services.previewer.preview(task_id, spec, schedule, job_id))
     made = await submissions.put(task_id, job_id, spec, schedule, handler.requester, key, expected)
     return await accepted(handler, made, seconds)
 
@@ -275,7 +335,8 @@ async def put_job(handler: Handler, task_id: str, job_id: str) -> object:
     idempotent=True,
     conditional=True,
     refusals=(404,),
-    more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron, manual or timezone changes.",
+    more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron, manual, after, afterOn or timezone "
+    "changes. Without its start it runs now; without its after it becomes manual, unless the change gives a start.",
 )
 async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Changes fields of the job; or previews that."""
@@ -283,9 +344,12 @@ async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
         raise Problem(400, 'the body is empty; send the fields that change, such as {"image": "ubuntu:24.04"}')
     dry_run, seconds = read_enqueue_query(handler)
     key, expected = read_idempotency_key(handler, "patch", task_id, job_id), read_if_match(handler.request.headers)
-    edits, edit = handler.services.edits, read_edit(handler, task_id)
+    edits, edit = handler.services.edits, await unless_repeated(handler, None if dry_run else key, read_edit(handler, task_id, job_id))
+    if isinstance(edit, Enqueued):
+        return await accepted(handler, edit, seconds)
     if dry_run:
-        return Answer(DRY_RUN, await handler.services.previewer.preview_change(await edits.preview(task_id, job_id, edit, expected)))
+        change = await edits.preview(task_id, job_id, edit, expected)
+        return await previewed(handler, task_id, job_id, await handler.services.previewer.preview_change(change))
     made = await edits.edit(task_id, job_id, edit, handler.requester, key, expected)
     return await accepted(handler, made, seconds)
 
@@ -294,7 +358,9 @@ async def patch_job(handler: Handler, task_id: str, job_id: str) -> object:
 async def delete_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Deletes the job and everything in it."""
     stop, expected = read_flag(handler.query, "stop"), read_if_match(handler.request.headers)
-    return await handler.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=handler.requester)
+    deleted = await handler.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected, by=handler.requester)
+    seen = ChainedJob(task_id, job_id, handler.visible_tasks)
+    return replace(deleted, followers=tuple(one for one in deleted.followers if seen.sees(one[0])))
 
 
 def _include_logs(query: Mapping[str, str]) -> bool:
@@ -314,6 +380,25 @@ async def retry_job(handler: Handler, task_id: str, job_id: str) -> object:
     """Runs the job's last execution again now."""
     key = read_idempotency_key(handler, "retry", task_id, job_id)
     return await accepted(handler, await handler.services.manual_runs.retry(task_id, job_id, handler.requester, key))
+
+
+@route(
+    "POST",
+    EXECUTION + "/retry",
+    "retryExecution",
+    ENQUEUED,
+    query=RUN_QUERY,
+    body=RETRY_BODY,
+    idempotent=True,
+    refusals=(404,),
+    more="With the details that it had; a service is read again. With image, another image runs.",
+)
+async def retry_execution(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """Runs this execution again now, whatever its job is now."""
+    force = read_flag(handler.query, "force")
+    key = read_idempotency_key(handler, "retry", task_id, job_id, execution_id, wish="force" * force)
+    wish = RetryWish(execution_id, handler.read_body().get("image"), force)
+    return await accepted(handler, await handler.services.manual_runs.retry_execution(task_id, job_id, wish, handler.requester, key))
 
 
 @route(
@@ -365,7 +450,7 @@ ALL_JOB_FILTERS = {
         "contains them. Small and capital letters are the same.",
         {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH},
     ),
-    "late": flag("Only jobs that are late by their expectEvery."),
+    "late": flag("Only jobs that are late by their expectEvery or doneBy."),
 }
 
 
@@ -424,10 +509,47 @@ async def list_ticks(handler: Handler, task_id: str, job_id: str) -> object:
     return Listing(url, view.ticks, view)
 
 
+RUNS = 100
+"""Executions of a page of figures, unless the query says otherwise; and the most."""
+ENDED = tuple(sorted(FINAL))
+
+STATS_QUERY = {
+    "status": ApiParameter(
+        f"Only runs that ended so, or in one of several ways, separated by commas: {', '.join(ENDED)}.", comma_list(ENDED)
+    ),
+    **pages(f"{RUNS}"),
+}
+
+
+@route("GET", JOB + "/stats", "getStats", JOB_STATS, query=STATS_QUERY, refusals=(404,))
+async def get_stats(handler: Handler, task_id: str, job_id: str) -> object:
+    """What the job's runs took: duration, memory, processor time and output. The figures are over one page of its executions, the newest
+    unless the query names another; they are not over all that is stored."""
+    url = ListUrl.of_query(f"{handler.render_context.job_url(task_id, job_id)}stats/", handler.query, BY_NUMBER)
+    statuses, window = read_all(
+        lambda: read_words(handler.query, "status", ENDED),
+        lambda: url.window(handler.query, default=RUNS),
+    )
+    view = await handler.services.trends.stats(task_id, job_id, window, frozenset(map(Status, statuses)))
+    return Listing(url, view.page, view)
+
+
+@route("GET", JOB + "/chain", "getChain", CHAIN, refusals=(404,))
+async def get_chain(handler: Handler, task_id: str, job_id: str) -> object:
+    """The jobs that the job follows, and those that follow it."""
+    return await handler.services.chain_reader.job(task_id, job_id, handler.visible_tasks)
+
+
+@route("GET", EXECUTION + "/following", "getFollowing", FOLLOWING, refusals=(404,))
+async def get_following(handler: Handler, task_id: str, job_id: str, execution_id: str) -> object:
+    """The ticks of other jobs that the execution's end made."""
+    return await handler.services.chain_reader.execution(task_id, job_id, execution_id, handler.visible_tasks)
+
+
 @route("GET", (JOB + "/why", EXECUTION + "/why"), "getWhy", WHY, refusals=(404,))
 async def get_why(handler: Handler, task_id: str, job_id: str, execution_id: str | None = None) -> object:
     """What it waits for now."""
     handler.set_header("Cache-Control", "no-store")
     if execution_id is None:
-        return await handler.services.why.job(task_id, job_id, is_limited=handler.visible_tasks is not None)
-    return await handler.services.why.execution(task_id, job_id, execution_id)
+        return await handler.services.why.job(task_id, job_id, visible=handler.visible_tasks)
+    return await handler.services.why.execution(task_id, job_id, execution_id, visible=handler.visible_tasks)

@@ -208,7 +208,7 @@ def _requested_range(handler: Handler, size: int) -> tuple[int, int]:
 
 
 TICKET_QUERY: Mapping[str, ApiParameter] = {
-    TICKET_NAME: ApiParameter("A ticket from POST …/ws-ticket for this job or execution, in place of a login.", {"type": "string"})
+    TICKET_NAME: ApiParameter("A ticket from POST …/ws-ticket for this job or execution, instead of a login.", {"type": "string"})
 }
 """The query of a route that accepts tickets."""
 

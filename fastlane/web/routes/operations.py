@@ -119,7 +119,7 @@ async def mark_execution_cleaned(handler: Handler, task_id: str, job_id: str, ex
 
 @route("POST", "/queue/rebuild", "rebuildQueue", hosts.QUEUE_REBUILD, body=hosts.REASON_BODY, access=ADMIN)
 async def rebuild_queue(handler: Handler) -> object:
-    """Has the workers build the queue anew from the store. What runs goes on."""
+    """Has the workers rebuild the queue from the store. What runs goes on."""
     return await handler.services.operator.rebuild_queue(handler.read_body()["reason"], handler.requester)
 
 

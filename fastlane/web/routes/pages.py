@@ -15,7 +15,7 @@ from fastlane.errors import Fault, Invalid, NotFound, NotStarted, TransientError
 from fastlane.models.access import Principal
 from fastlane.web.api.contract import ApiParameter, Response, flag, pages
 from fastlane.web.api.server import HEALTH
-from fastlane.web.handler import HTML, OWN_FILES, PAGE_CHALLENGE, STRICT_POLICY, Handler, finish_page, static_files
+from fastlane.web.handler import HTML, OWN_FILES, PAGE_CHALLENGE, STRICT_POLICY, VARY, Handler, finish_page, static_files
 from fastlane.web.http.problems import Problem, accepts_gzip, problem_of
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
@@ -110,7 +110,7 @@ async def read_docs(handler: Handler) -> None:
 )
 async def get_root(handler: Handler) -> Answer | None:
     """The health, or the console."""
-    handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+    handler.set_header("Vary", VARY)
     if not handler.accepts("text/html"):
         return await health(handler)
     await handler.log_in()
@@ -140,8 +140,12 @@ async def show_page(handler: Handler, name: str, policy: str = STRICT_POLICY) ->
 
 SEARCH = {"query": ApiParameter("Words in ids of tasks, or of what jobs show.", {"type": "string"})}
 FORM = {
-    "like": ApiParameter("The job that a new one is to be like: TASK/ID.", {"type": "string"}),
-    "edit": ApiParameter("The job that is to be changed: TASK/ID.", {"type": "string"}),
+    "like": ApiParameter("The job to copy for a new one: TASK/ID.", {"type": "string"}),
+    "edit": ApiParameter("The job to change: TASK/ID.", {"type": "string"}),
+}
+OF_CALENDAR = {
+    "days": ApiParameter("How many days the calendar shows.", {"type": "string"}),
+    "day": ApiParameter("The day whose hours the calendar shows.", {"type": "string"}),
 }
 OF_JOBS = {
     "label": ApiParameter("Only jobs with this label: NAME=VALUE.", {"type": "string"}),
@@ -160,10 +164,11 @@ OF_JOBS = {
         "/console/tasks/{task}/jobs/{job}/executions/{execution}",
         "/console/executions",
         "/console/hosts",
+        "/console/calendar",
         "/console/new",
     ),
     answers={200: Response("A page.", media=(HTML,))},
-    query={**FILTERS, **SEARCH, **OF_JOBS, **FORM, **pages()},
+    query={**FILTERS, **SEARCH, **OF_JOBS, **OF_CALENDAR, **FORM, **pages()},
 )
 async def show_console(handler: Handler, **_names: str) -> None:
     """The page, which contains no data."""

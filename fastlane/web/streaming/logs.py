@@ -34,7 +34,7 @@ from fastlane.web.api.log_encoding import (
     server_sent_event,
 )
 from fastlane.web.api.serializer import RenderContext
-from fastlane.web.handler import Handler
+from fastlane.web.handler import VARY, Handler
 
 
 async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> LogView:
@@ -110,7 +110,7 @@ class LogFollowing:
         handler, (_, _, execution_id) = self._handler, self._ids
         handler.set_header("Cache-Control", "no-store")
         handler.set_header("X-Accel-Buffering", "no")
-        handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+        handler.set_header("Vary", VARY)
         if execution_id is not None:
             handler.set_header("Fastlane-Execution-Id", execution_id)
 
@@ -286,7 +286,7 @@ async def send_events(handler: Handler, view: LogView) -> None:
     encode = encoder(event_format(handler.query), start.stream)
     cursor = await _beginning(handler, view, start)
     handler.set_header("Cache-Control", "no-store")
-    handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+    handler.set_header("Vary", VARY)
     if cursor.ended:
         handler.set_status(204)  # tells a browser not to reconnect
         await handler.deliver(handler.finish())

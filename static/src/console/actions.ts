@@ -3,6 +3,7 @@
 import { type Execution, FINAL } from "../api";
 import { el, say, the } from "../dom";
 import { count, isolated, shortId } from "../words";
+import { backfill, runAgain } from "./again";
 import { run } from "./runform";
 import { api, pages, send, stopOf } from "./server";
 import { barring, type Session } from "./session";
@@ -15,6 +16,8 @@ export interface Subject {
   /** The one that "Stop this run" ends; null: none. */
   one: Execution | null;
   verbs: readonly string[];
+  /** Whether a backfill of the job is under way. */
+  fills?: boolean;
 }
 
 interface Action {
@@ -65,6 +68,28 @@ const ACTIONS: Record<string, Action> = {
     fits: (job) => FINAL.has(job.status) && job.executionCount > 0,
     done: "The retry was enqueued",
   },
+  again: {
+    words: () => "Run again",
+    does: "Runs this execution again, with the details and for the due time that it had, or with another image.",
+    fits: (_, { one }) => one !== null && FINAL.has(one.status),
+    ask: (_, { one }) => runAgain(one!),
+    done: "The retry was enqueued",
+  },
+  backfill: {
+    words: () => "Backfill",
+    does: "Runs due times of a range that have no success, oldest first. Shows them before.",
+    fits: (job, { fills }) => job.schedule.kind === "cron" && !fills,
+    ask: backfill,
+    done: "The backfill has begun",
+  },
+  "stop-backfill": {
+    words: () => "Stop the backfill",
+    does: "Ends the backfill and what it runs. The schedule goes on.",
+    fits: (_, { fills }) => fills === true,
+    question: (job) => [`Stop the backfill of the job ${nameOf(job)}? What it runs now is ended. The schedule goes on.`, "Stop the backfill"],
+    ask: (job) => send("POST", `${api.job(job.taskId, job.id, "backfill")}/stop`),
+    done: "The backfill was stopped",
+  },
   pause: {
     words: () => "Pause",
     does: "Holds the schedule until someone resumes it. What runs goes on.",
@@ -114,7 +139,7 @@ const ACTIONS: Record<string, Action> = {
 };
 
 /** All that can be done on a job's page. */
-export const ofJob = (job: Job): Subject => ({ job, one: runOf(job), verbs: Object.keys(ACTIONS) });
+export const ofJob = (job: Job, fills = false): Subject => ({ job, one: runOf(job), verbs: Object.keys(ACTIONS), fills });
 
 const fitting = (subject: Subject): [string, Action][] =>
   Object.entries(ACTIONS).filter(([verb, action]) => subject.verbs.includes(verb) && action.fits(subject.job, subject));
@@ -128,7 +153,7 @@ export function actions(subject: Subject, who: Session): HTMLElement | null {
     const bar = barring(who, name);
     if (bar) barred.add(bar);
     const reason = bar ?? off?.(subject) ?? null;
-    const className = name === "delete" || name === "stop-run" ? "danger" : "";
+    const className = name === "delete" || name.startsWith("stop-") ? "danger" : "";
     return el("button", { type: "button", "data-act": "job", "data-verb": name, "data-key": name, className, disabled: reason !== null, title: reason ?? does }, words(subject.job));
   });
   const reasons = [...barred].map((reason) => el("span", { className: "muted", "data-key": "barred" }, reason));

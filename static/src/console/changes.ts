@@ -6,13 +6,15 @@ import type { Event } from "./shapes";
 import { ago } from "./times";
 
 /** The events of a job that people make, as a query of the API. */
-export const BY_PEOPLE = "job,execution.stop,delivery.requested";
+export const BY_PEOPLE = "job,backfill,execution.stop,delivery.requested";
 
 const WORDS: Partial<Record<Event["kind"], string>> = {
   "job.created": "created it",
   "job.changed": "changed it",
   "job.run": "ran it by hand",
   "job.retried": "retried it",
+  "backfill.begun": "began a backfill",
+  "backfill.ended": "ended the backfill",
   "job.paused": "paused it",
   "job.resumed": "resumed it",
   "job.stopped": "stopped it",

@@ -26,7 +26,7 @@ interface Facts {
   who: Session;
 }
 
-const subjectOf = ({ job, one }: Facts): Subject => ({ job, one, verbs: ["stop-run"] });
+const subjectOf = ({ job, one }: Facts): Subject => ({ job, one, verbs: ["stop-run", "again"] });
 
 export const executionPage = (task: string, job: string, id: string): Page =>
   subjectPage<Facts>({ nav: "executions", title: task, job, read: () => read(task, job, id), subjectOf, draw });
@@ -55,7 +55,7 @@ function draw(shown: Facts, tail: Tail): HTMLElement[] {
       "div",
       { className: "columns", "data-key": "columns" },
       el("div", {}, log(shown.one, tail), attempts(shown)),
-      el("div", {}, times(shown.one), place(shown.one)),
+      el("div", {}, times(shown.one), outputs(shown.one), place(shown.one)),
     ),
   ];
 }
@@ -147,6 +147,16 @@ function times(one: Execution): HTMLElement {
   return section("How it went", null, rows);
 }
 
+/** What its log has set, where that is anything. */
+function outputs(one: Execution): HTMLElement | null {
+  const all = Object.entries(one.outputs);
+  const { droppedOutputs: dropped } = one;
+  if (!all.length && !dropped) return null;
+  const values = all.map(([name, value]): [string, HTMLElement] => [name, el("code", { className: "output" }, value)]);
+  const words = dropped && `Without room for: ${dropped.join(", ")}. All outputs together may have 16 KiB.`;
+  return section("Outputs", null, el("div", {}, facts(values), words && notice("warn", words)));
+}
+
 function place(one: Execution): HTMLElement {
   const { usage, logInfo } = one;
   const code = (text: string | null): HTMLElement | null => (text === null ? null : el("code", {}, text));
@@ -156,6 +166,7 @@ function place(one: Execution): HTMLElement {
     ["Digest", code(one.imageDigest)],
     ["Command", one.command === null ? one.service === null ? "the image's own" : "the service's own" : code(one.command)],
     ["Values", one.parameters && el("ul", { className: "envs" }, ...Object.entries(one.parameters).map(([name, value]) => el("li", {}, el("code", {}, `${name}=${value}`))))],
+    ["Target", one.target?.name],
     ["Host", one.host],
     ["Node", one.node],
     ["Pool", one.pool],

@@ -1,4 +1,4 @@
-// Hosts and pools: what runs and waits in each, which hosts can be used, and who works. Administrators pause pools and drain hosts here.
+// Hosts and pools: what runs and waits in each, which hosts can be used, who works, and which calendars there are. Administrators pause pools and drain hosts here.
 
 import { el, say } from "../dom";
 import { count, memory, sentence, size } from "../words";
@@ -7,7 +7,7 @@ import { nothing, section, table } from "./parts";
 import { bar } from "./pools";
 import { api, get, send } from "./server";
 import { administers, session } from "./session";
-import type { Host, Pool, Status } from "./shapes";
+import type { Calendar, Host, Pool, Status } from "./shapes";
 import { ago } from "./times";
 
 export const hostsPage: Page = {
@@ -15,7 +15,12 @@ export const hostsPage: Page = {
   title: "Hosts and pools",
   acts: { dispatch: changeDispatch, pool: changePool, host: changeHost },
   async load() {
-    const [who, status, { items }] = await Promise.all([session(), get<Status>(api.status), get<{ items: Pool[] }>(api.pools)]);
+    const [who, status, { items }, calendars] = await Promise.all([
+      session(),
+      get<Status>(api.status),
+      get<{ items: Pool[] }>(api.pools),
+      get<{ items: Calendar[] }>(api.calendars),
+    ]);
     const barred = administers(who);
     return () => [
       el("h1", { "data-key": "title" }, "Hosts and pools"),
@@ -23,6 +28,7 @@ export const hostsPage: Page = {
       section("Pools", dispatch(status, barred), pools(items, barred)),
       section("Hosts", null, hosts(status.hosts, barred)),
       section("Workers", null, workers(status)),
+      ...(calendars.items.length ? [section("Calendars", null, dates(calendars.items))] : []),
     ];
   },
 };
@@ -67,6 +73,18 @@ function workers(status: Status): HTMLElement {
     { title: "Started", is: "number" as const, cell: (one: Worker) => ago(one.startedAt) },
   ];
   return table("Workers that are alive", columns, items, (one) => one.id);
+}
+
+/** What jobs name in `skipDates`. */
+function dates(all: readonly Calendar[]): HTMLElement {
+  const columns = [
+    { title: "Calendar", is: "grow" as const, cell: (one: Calendar) => el("span", { className: "name" }, el("bdi", {}, one.name)) },
+    { title: "Dates", is: "number" as const, cell: (one: Calendar) => count(one.count) },
+    { title: "Jobs", is: "number" as const, cell: (one: Calendar) => count(one.usedBy) },
+    { title: "Known until", wide: true, cell: (one: Calendar) => one.knownUntil ?? "" },
+    { title: "Changed", is: "number" as const, cell: (one: Calendar) => (one.changedAt ? ago(one.changedAt) : "in the settings") },
+  ];
+  return table("Calendars, by name", columns, all, (one) => one.name);
 }
 
 type Worker = Status["workers"]["items"][number];

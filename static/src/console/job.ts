@@ -13,12 +13,14 @@ import { facts, link, nothing, notice, section, table } from "./parts";
 import { api, executionOf, get, logOf, pages, Refusal } from "./server";
 import { nextRuns } from "./runs";
 import { readOnly, type Session, session } from "./session";
-import type { Delivery, Event, EventPage, Job, List, Resources, Schedule, Tick } from "./shapes";
+import type { Chain, Delivery, Event, EventPage, Job, JobStats, List, Resources, Schedule, Tick } from "./shapes";
 import { options, several } from "./options";
+import { afterWords, chainSection } from "./chain";
 import { strip } from "./strip";
 import { logSection, subjectPage } from "./subject";
 import type { Tail } from "./tail";
 import { ago, ran, until } from "./times";
+import { trends } from "./trends";
 import { isWhole, wholeJob } from "./whole";
 
 const EXECUTIONS = 60;
@@ -30,12 +32,16 @@ interface Facts {
   job: Job;
   who: Session;
   why: Wait[];
+  /** What it follows, and what follows it; null where the server does not say. */
+  chain: Chain | null;
   /** When it will be late; null where nothing is expected, or it is late. */
   lateAt: string | null;
   ticks: Tick[];
   deliveries: Delivery[];
   /** What people did with it; null where the server does not say. */
   events: Event[] | null;
+  /** What its newest runs took; null where the server does not say. */
+  stats: JobStats | null;
 }
 
 /** What a page can do without is not there when the server refuses it. */
@@ -45,48 +51,53 @@ function refused(error: unknown): null {
 }
 
 export const jobPage = (task: string, id: string): Page =>
-  subjectPage<Facts>({ nav: "tasks", title: task, job: id, read: () => read(task, id), subjectOf: ({ job }) => ofJob(job), draw });
+  subjectPage<Facts>({ nav: "tasks", title: task, job: id, read: () => read(task, id), subjectOf: ({ job, why }) => ofJob(job, fills(why)), draw });
+
+/** Whether a backfill of the job is under way. */
+const fills = (why: readonly Wait[]): boolean => why.some((wait) => wait.reason === "backfill");
 
 async function read(task: string, id: string): Promise<Facts | null> {
   if (!isWhole(id)) {
     location.replace(pages.job(task, await wholeJob(task, id)));
     return null;
   }
-  const [who, { job }, why, ticks, events] = await Promise.all([
+  const [who, { job }, why, chain, ticks, events, stats] = await Promise.all([
     session(),
     get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
     get<Why>(api.job(task, id, "why")),
+    get<Chain>(api.job(task, id, "chain")).catch(refused),
     get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
     get<EventPage>(api.events({ job: id, kind: BY_PEOPLE, perPage: "20" })).catch(refused),
+    get<JobStats>(api.job(task, id, "stats")).catch(refused),
   ]);
   document.title = `${isolated(job.name ?? task)} · fastlane`;
   const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "labels" && (wait.reason !== "due" || !job.nextRuns.length));
   const deliveries = await deliveriesOf(job).catch(refused);
-  return { job, who, why: waitsFor, lateAt: why.expected?.lateAt ?? null, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items };
+  return { job, who, why: waitsFor, chain, lateAt: why.expected?.lateAt ?? null, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items, stats };
 }
 
 /** The last messages about the job itself, and about its last execution that has ended. */
 async function deliveriesOf(job: Job): Promise<Delivery[]> {
   const last = job.executions.find((one) => FINAL.has(one.status));
   const urls = [
-    ...(job.spec.expectEvery === null && !job.lateSince ? [] : [api.job(job.taskId, job.id, "deliveries")]),
+    ...(job.spec.expectEvery === null && job.spec.doneBy === null && !job.lateSince ? [] : [api.job(job.taskId, job.id, "deliveries")]),
     ...(last && isHeard(job) ? [`${executionOf(last.taskId, last.jobId, last.executionId)}/deliveries`] : []),
   ];
   const found = await Promise.all(urls.map((url) => get<{ items: Delivery[] }>(url)));
   return found.flatMap(({ items }) => items).sort((one, other) => other.createdAt.localeCompare(one.createdAt)).slice(0, ROWS);
 }
 
-function draw({ job, who, why, lateAt, ticks, deliveries, events }: Facts, tail: Tail): HTMLElement[] {
+function draw({ job, who, why, chain, lateAt, ticks, deliveries, events, stats }: Facts, tail: Tail): HTMLElement[] {
   const unstarted = ticks.filter((tick) => !RAN.has(tick.outcome));
   return [
-    head(job, who),
+    head(job, who, fills(why)),
     ...troubles(job),
     ...(why.length ? [waits(why)] : []),
     el(
       "div",
       { className: "columns", "data-key": "columns" },
-      el("div", {}, log(job, tail), executions(job), ...(job.schedule.kind === "cron" || unstarted.length ? [missing(unstarted, ticks.length)] : [])),
-      el("div", {}, schedule(job, lateAt), spec(job), notifications(job, deliveries), events && changes(events), about(job)),
+      el("div", {}, log(job, tail), executions(job), stats && trends(stats), ...(job.schedule.kind === "cron" || unstarted.length ? [missing(unstarted, ticks.length)] : [])),
+      el("div", {}, schedule(job, lateAt), chain && chainSection(chain), spec(job), notifications(job, deliveries), events && changes(events), about(job)),
     ),
   ];
 }
@@ -128,7 +139,7 @@ function troubles(job: Job): HTMLElement[] {
 /** Why an execution did not do its work; its status and its attempt stand beside that. */
 const reasonOf = (one: Execution): string => (reasonWords(one) ?? "").replace(/^(attempt \d+ of \d+ )?failed: /, "");
 
-function head(job: Job, who: Session): HTMLElement {
+function head(job: Job, who: Session, filling: boolean): HTMLElement {
   const barred = readOnly(who);
   return el(
     "div",
@@ -145,8 +156,8 @@ function head(job: Job, who: Session): HTMLElement {
     link(logOf(job.taskId, job.id), "Log"),
     barred === null && !job.source && link(pages.newJob({ edit: `${job.taskId}/${job.id}` }), "Edit"),
     barred === null && link(pages.newJob({ like: `${job.taskId}/${job.id}` }), "Another like this"),
-    actions(ofJob(job), who),
-    explained(ofJob(job)),
+    actions(ofJob(job, filling), who),
+    explained(ofJob(job, filling)),
   );
 }
 
@@ -199,7 +210,7 @@ function started(one: Execution): HTMLElement {
     {},
     one.startedAt ? ago(one.startedAt) : el("span", { className: "muted" }, "not started"),
     attempt && el("span", { className: "muted" }, ` · ${attempt}`),
-    one.node && el("span", { className: "muted" }, " · on ", el("bdi", {}, one.node)),
+    (one.target?.name ?? one.node) && el("span", { className: "muted" }, " · on ", el("bdi", {}, one.target?.name ?? one.node)),
     reason && el("div", { className: "reason" }, sentence(reason)),
     one.usage && el("div", { className: "narrow" }, used(one)),
   );
@@ -267,19 +278,24 @@ function due(tick: Tick): HTMLElement {
 const KINDS: Record<Schedule["kind"], string> = { now: "Once, when it was posted", at: "Once, at a given time", cron: "Repeatedly", manual: "When somebody runs it" };
 
 function schedule(job: Job, lateAt: string | null): HTMLElement {
-  const { kind, description, cron, timezone, overlap, catchUp, startAt, entries } = job.schedule;
+  const { kind, description, cron, timezone, overlap, catchUp, startAt, entries, resolved, spread, delay, skipDates } = job.schedule;
   const rows = facts([
     ["Cron", entries ? el("ul", { className: "envs" }, ...entries.map((one) => el("li", {}, el("code", {}, one.cron), ` ${one.timezone}`))) : cron && el("code", {}, cron)],
+    ["In numbers", resolved && el("code", {}, resolved)],
+    ["Delayed", spread && delay !== undefined && `by ${duration(delay * 1_000)}, of up to ${duration(spread * 1_000)}`],
+    ["Not on", skipDates?.join(", ")],
     ["Time zone", entries ? null : timezone],
     ["At", startAt && moment(startAt)],
     ["While one runs", overlap && (OVERLAPS[overlap] ?? overlap)],
-    ["Expected", job.spec.expectEvery !== null && el("span", {}, `a success every ${duration(job.spec.expectEvery * 1_000)}`, lateAt && el("span", { className: "muted" }, " · late ", until(lateAt), " without one"))],
+    ["Expected", (job.spec.expectEvery !== null || job.spec.doneBy !== null) && el("span", {}, job.spec.expectEvery !== null ? `a success every ${duration(job.spec.expectEvery * 1_000)}` : `a success of each tick by ${job.spec.doneBy}`, lateAt && el("span", { className: "muted" }, " · late ", until(lateAt), " without one"))],
+    ["Paused after", ticks(job.spec.pauseAfter)],
+    ["Notifies after", ticks(job.spec.notifyAfter)],
     ["Missed ticks", catchUp && (catchUp === "latest" ? "the latest runs late" : "none runs")],
   ]);
   return section(
     "Schedule",
     null,
-    el("p", { className: "lead" }, description ?? KINDS[kind]),
+    el("p", { className: "lead" }, job.schedule.after ? afterWords(job.schedule) : (description ?? KINDS[kind])),
     rows,
     ...(job.nextRuns.length ? nextRuns(job.nextRuns) : [nothing(noRun(job))]),
   );
@@ -287,14 +303,17 @@ function schedule(job: Job, lateAt: string | null): HTMLElement {
 
 const OVERLAPS: Record<string, string> = { allow: "the next one runs beside it", skip: "the next one is skipped", queue: "the next one waits", replace: "it is stopped for the next one" };
 
+const ticks = (failed: number | null): string | null => failed === null ? null : `${count(failed)} failed ${failed === 1 ? "tick" : "ticks"} in a row`;
+
 function noRun(job: Job): string {
   if (job.status === "paused") return "It is paused, so no run is due.";
+  if (job.schedule.after) return "No run is due: it runs after other jobs.";
   if (job.schedule.kind === "manual") return "No run is due: it runs when somebody runs it.";
   return job.schedule.kind === "cron" ? "No run is due: the schedule was stopped." : "No further run is due.";
 }
 
 function spec(job: Job): HTMLElement {
-  const { image, service, command, envs, retries, timeout, expiration, expiresIn, priority, concurrency, resources } = job.spec;
+  const { image, service, command, envs, retries, timeout, expiration, expiresIn, priority, concurrency, concurrencyKey, unique, everywhere, resources } = job.spec;
   const names = Object.entries(envs);
   const rows = facts([
     ["Image", image === null ? null : el("code", {}, image)],
@@ -305,7 +324,9 @@ function spec(job: Job): HTMLElement {
     ["Processors", resources?.cpus ? `up to ${count(resources.cpus)}` : null],
     ["Timeout", timeout === null ? "the pool's or the server's" : duration(timeout * 1_000)],
     ["Retries", retries ? `up to ${count(retries)}` : "none"],
-    ["Concurrency", concurrency && `${count(concurrency)} of its task at once`],
+    ["Concurrency", concurrency && `${count(concurrency)} ${concurrencyKey === null ? "of its task" : `with the key ${concurrencyKey}`} at once`],
+    ["Unique", unique ? "while it waits, no equal job is accepted" : null],
+    ["Everywhere", everywhere === null ? null : `each tick runs on every ${everywhere === "nodes" ? "node" : "swarm"} of its pool at once`],
     ["Priority", priority ? String(priority) : null],
     ["Starts by", expiration && moment(expiration)],
     ["Starts within", expiresIn !== null && duration(expiresIn * 1_000)],

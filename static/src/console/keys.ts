@@ -40,7 +40,7 @@ export function listenFor(keys: readonly Key[], onKey: (event: KeyboardEvent) =>
   });
 }
 
-/** Puts the cursor into this page's search; where it has none, goes to that of the tasks. */
+/** Puts the cursor into this page's search; where it has none, goes to the search of the tasks. */
 function find(event: KeyboardEvent): void {
   const field = document.querySelector<HTMLInputElement>("[data-search]");
   event.preventDefault();

@@ -10,6 +10,7 @@ import { mark } from "./marks";
 import type { Page } from "./page";
 import { morphChildren } from "./morph";
 import { expected, heard } from "./notifications";
+import { logSearch } from "./logsearch";
 import { link, nothing, table } from "./parts";
 import { api, get, logOf, pages } from "./server";
 import { readOnly, session } from "./session";
@@ -34,7 +35,7 @@ export function taskPage(task: string, changed: () => void): Page {
     nav: "tasks",
     title: task,
     events: { task },
-    tools: [heading(task), search("label", "Label, as team=data", changed), choice("status", "Status", JOB_STATUSES, changed), actions],
+    tools: [heading(task), search("label", "Label, as team=data", changed), choice("status", "Status", JOB_STATUSES, changed), actions, logSearch(task)],
     acts: { task: (button) => actOnTask(button, task) },
     async load() {
       const query = asked();
@@ -123,7 +124,7 @@ function noJobs({ label, status }: Record<string, string>): string {
 // parts of rows
 
 function named(one: JobRow, withTask: boolean): HTMLElement {
-  const rules = [one.expectEvery !== null && el("span", {}, expected(one.expectEvery)), ...heard(one)].filter((part) => part !== false);
+  const rules = [(one.expectEvery !== null || one.doneBy !== null) && el("span", {}, expected(one.expectEvery, one.doneBy)), ...heard(one)].filter((part) => part !== false);
   return el(
     "div",
     {},

@@ -61,7 +61,7 @@ export class Live {
     if (!document.hidden) this.open();
   }
 
-  /** Follows nothing more: whoever was logged in is not any longer. */
+  /** Follows nothing more: the login has ended. */
   end(): void {
     this.ended = true;
     this.close();
@@ -140,7 +140,7 @@ export class Live {
     source.addEventListener("error", () => this.again());
   }
 
-  /** The stream was lost, or there is none; it begins anew after a while. */
+  /** The stream was lost, or there is none; it begins again after a while. */
   private again(): void {
     this.close();
     if (!this.lost) say("The connection was lost");

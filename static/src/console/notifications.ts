@@ -1,4 +1,4 @@
-// Who is told of a job's ends and of its lateness, and how the last messages fared.
+// The receivers of messages about a job's ends and its lateness, and what became of the last messages.
 
 import { el } from "../dom";
 import { count, duration, sentence } from "../words";
@@ -12,13 +12,15 @@ const WHEN = {
   finishes: "When one ends",
   late: "When it is late",
   recovered: "When it recovers",
+  fixed: "When it is fixed",
+  started: "When one starts",
 } as const;
 
 const STATES: Record<Delivery["state"], string> = { pending: "waits", delivered: "delivered", failed: "failed", held: "held back" };
 
 const HELD = "a mail about this job’s failures went there shortly before; the next one counts this";
 
-/** Whether anyone is told of anything. */
+/** Whether anyone gets messages about the job. */
 export const isHeard = (job: Job): boolean => job.receivers.length > 0;
 
 const receiversOf = (job: Job, list: keyof typeof WHEN): string[] =>
@@ -37,7 +39,7 @@ export function notifications(job: Job, deliveries: readonly Delivery[]): HTMLEl
   return section(
     "Notifications",
     null,
-    isHeard(job) ? facts(rows) : nothing("Nobody is told when it fails."),
+    isHeard(job) ? facts(rows) : nothing("Nobody gets a message when it fails."),
     deliveries.length > 0 && table("The last messages", columns, deliveries, (one) => one.id),
   );
 }
@@ -58,22 +60,24 @@ function message(one: Delivery): HTMLElement {
 }
 
 /** How often something should succeed, given in seconds. */
-export const expected = (seconds: number): string => `expected every ${duration(seconds * 1_000)}`;
+export const expected = (seconds: number | null, doneBy: string | null): string =>
+  seconds !== null ? `expected every ${duration(seconds * 1_000)}` : `expected by ${doneBy ?? ""}`;
 
 /** How many receivers hear of what goes wrong with a job of a list, or that nobody does. A job that runs once and that nobody expects has no
  * mark where nobody hears of it: the person who posted it looks. */
-export function heard({ receivers, schedule, expectEvery }: JobRow): HTMLElement[] {
+export function heard({ receivers, schedule, expectEvery, doneBy }: JobRow): HTMLElement[] {
   const { fails, finishes, late } = receivers;
   const parts = [fails && `${count(fails)} of failures`, finishes && `${count(finishes)} of ends`, late && `${count(late)} of lateness`].filter(Boolean);
   const unheard = [
     schedule.kind === "cron" && !fails && !finishes && "nobody hears of failures",
-    expectEvery !== null && !late && "nobody hears when it is late",
+    (expectEvery !== null || doneBy !== null) && !late && "nobody hears when it is late",
   ].filter((one) => one !== false);
   return [...(parts.length ? [el("span", {}, `receivers: ${parts.join(", ")}`)] : []), ...unheard.map((words) => el("span", { className: "unheard" }, words))];
 }
 
 /** What it means to be late, and whether anyone hears of it. */
 export function lateWords(job: Job): string {
-  const expected = job.spec.expectEvery === null ? "" : `It is expected to succeed every ${duration(job.spec.expectEvery * 1_000)}, and has not.`;
+  const { expectEvery, doneBy } = job.spec;
+  const expected = expectEvery !== null ? `It is expected to succeed every ${duration(expectEvery * 1_000)}, and has not.` : doneBy !== null ? `It is expected to have succeeded by ${doneBy}, and has not.` : "";
   return receiversOf(job, "late").length ? expected : `${expected} No mail or webhook says so: it has no receiver for that.`;
 }

@@ -108,7 +108,7 @@ const MOST_LATE = 5;
 
 /** The jobs that have not succeeded for too long, those that are late for longest first. */
 function lateJobs(late: readonly LateJob[]): HTMLElement {
-  const rows = late.slice(0, MOST_LATE).map((one) => el("li", {}, jobLink(one.taskId, one.jobId, one.name), " since ", ago(one.lateSince), one.expectEvery !== null && `, ${expected(one.expectEvery)}`));
+  const rows = late.slice(0, MOST_LATE).map((one) => el("li", {}, jobLink(one.taskId, one.jobId, one.name), " since ", ago(one.lateSince), (one.expectEvery !== null || one.doneBy !== null) && `, ${expected(one.expectEvery, one.doneBy)}`));
   const words = late.length === 1 ? "A job is late" : `${count(late.length)}${late.length === 100 ? " or more" : ""} jobs are late`;
   const box = el("div", { className: "notice warn", "data-key": "late" }, el("div", {}, el("p", {}, el("b", {}, words)), el("ul", {}, ...rows)));
   if (late.length > MOST_LATE) box.append(link(pages.jobs({ late: "1" }), "All of them"));

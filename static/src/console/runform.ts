@@ -19,21 +19,31 @@ type Input = HTMLInputElement | HTMLSelectElement;
 export async function run(job: Job): Promise<boolean> {
   const url = api.job(job.taskId, job.id, "run");
   const parameters = Object.entries(job.spec.parameters as Record<string, Parameter>);
-  if (parameters.length) return asked(parameters, (given) => send("POST", url, { parameters: given }));
+  if (parameters.length) {
+    const fields = parameters.map(([name, parameter]) => field(name, name, parameter));
+    return asked("Values for this run", "Run now", fields, (given) => send("POST", url, { parameters: given }), "parameters.");
+  }
   await send("POST", url);
   return true;
 }
 
-function asked(parameters: readonly [string, Parameter][], start: (given: Record<string, string>) => Promise<unknown>): Promise<boolean> {
+/** Asks for values in a form, which stays until `start` has taken them. `start` may return false to stay, and change the button's words. False:
+ * the form was closed. `prefix`: of the names of the fields in the server's refusals. Throws a Refusal that is not about the fields. */
+export function asked(
+  words: string,
+  button: string,
+  fields: readonly Field[],
+  start: (given: Record<string, string>, go: HTMLButtonElement) => Promise<unknown>,
+  prefix = "",
+): Promise<boolean> {
   const dialog = the<HTMLDialogElement>("question");
-  const fields = parameters.map(([name, parameter]) => field(name, parameter));
   const rest = el("p", { className: "bad", role: "alert", hidden: true });
   const cancel = el("button", { type: "button", onclick: () => dialog.close("") }, "Cancel");
-  const go = el("button", { type: "submit" }, "Run now");
+  const go = el("button", { type: "submit" }, button);
   const form = el(
     "form",
     { className: "run", noValidate: true },
-    el("p", { id: "question-words" }, "Values for this run"),
+    el("p", { id: "question-words" }, words),
     ...fields.map((one) => one.element),
     rest,
     el("div", { className: "answers" }, cancel, go),
@@ -48,11 +58,16 @@ function asked(parameters: readonly [string, Parameter][], start: (given: Record
       if (go.disabled) return;
       go.disabled = true;
       const given = Object.fromEntries(fields.filter((one) => one.input.value !== "").map((one) => [one.name, one.input.value]));
-      void start(given).then(
-        () => dialog.close("ran"),
+      void start(given, go).then(
+        (done) => {
+          if (done !== false) return dialog.close("ran");
+          go.disabled = false;
+          show([], fields, rest, prefix);
+          go.focus(); // a button that is off loses the focus
+        },
         (error: unknown) => {
           go.disabled = false;
-          if (error instanceof Refusal && error.faults.length) return show(error, fields, rest);
+          if (error instanceof Refusal && error.faults.length) return show(error.faults, fields, rest, prefix);
           fail(error as Error);
           dialog.close("");
         },
@@ -61,14 +76,15 @@ function asked(parameters: readonly [string, Parameter][], start: (given: Record
   });
 }
 
-interface Field {
+export interface Field {
   name: string;
   element: HTMLElement;
   input: Input;
   fault: HTMLElement;
 }
 
-function field(name: string, parameter: Parameter): Field {
+/** A field of the form, by the name under which its value is sent. */
+export function field(name: string, words: string, parameter: Parameter): Field {
   const { choices, secret, default: usual, required, description, pattern } = parameter;
   const unset = usual === undefined ? (required ? "" : "not set") : `${usual} (default)`;
   const id = `run-${name}`;
@@ -80,16 +96,16 @@ function field(name: string, parameter: Parameter): Field {
   input.setAttribute("aria-describedby", `${id}-hint ${fault.id}`);
   if (required && usual === undefined) input.setAttribute("aria-required", "true");
   const hint = [description, pattern && `Matches ${pattern}`].filter(Boolean).join(". ");
-  const label = el("label", { htmlFor: id }, name);
+  const label = el("label", { htmlFor: id }, words);
   return { name, input, fault, element: el("div", { className: "field" }, label, input, hint && el("p", { className: "muted", id: `${id}-hint` }, hint), fault) };
 }
 
 /** Shows what is wrong at its field, and the rest below them all. */
-function show(refusal: Refusal, fields: readonly Field[], rest: HTMLElement): void {
-  const words = new Map(refusal.faults.map((one) => [one.field, one.message]));
+function show(faults: readonly { field: string; message: string }[], fields: readonly Field[], rest: HTMLElement, prefix: string): void {
+  const words = new Map(faults.map((one) => [one.field, one.message]));
   for (const { name, input, fault } of fields) {
-    const message = words.get(`parameters.${name}`);
-    words.delete(`parameters.${name}`);
+    const message = words.get(`${prefix}${name}`);
+    words.delete(`${prefix}${name}`);
     fault.hidden = message === undefined;
     fault.textContent = message ? sentence(message) : "";
     input.setAttribute("aria-invalid", String(message !== undefined));

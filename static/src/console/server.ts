@@ -37,6 +37,7 @@ export const pages = {
   tasks: path("console", "tasks"),
   task: (task: string) => path("console", "tasks", task),
   hosts: path("console", "hosts"),
+  calendar: (query: Record<string, string>) => `${path("console", "calendar")}${withQuery(query)}`,
   jobs: (query: Record<string, string> = {}) => `${path("console", "jobs")}${withQuery(query)}`,
   newJob: (query: Record<string, string> = {}) => `${path("console", "new")}${withQuery(query)}`,
   executions: (query: Record<string, string> = {}) => `${path("console", "executions")}${withQuery(query)}`,
@@ -48,6 +49,7 @@ export const pages = {
 export const api = {
   status: path("status"),
   pools: path("pools"),
+  calendars: path("calendars"),
   pool: (name: string, verb: string) => path("pools", name, verb),
   blacklist: path("docker-executor", "blacklist"),
   /** What happened to a job. */
@@ -55,11 +57,15 @@ export const api = {
   /** Jobs of all tasks. */
   allJobs: (query: Record<string, string>) => `${path("jobs")}${withQuery(query)}`,
   history: `${path("history")}?hours=24`,
+  forecast: (query: Record<string, string>) => `${path("forecast")}${withQuery(query)}`,
+  plannedRuns: (query: Record<string, string>) => `${path("forecast", "runs")}${withQuery(query)}`,
   job: (task: string, job: string, below: string, query: Record<string, string> = {}) =>
     `${path("tasks", task, "jobs", job, ...(below ? [below] : []))}${withQuery(query)}`,
   tasks: (query: Record<string, string>) => `${path("tasks")}${withQuery(query)}`,
   task: (task: string, below: string, query: Record<string, string> = {}) => `${path("tasks", task, ...(below ? [below] : []))}${withQuery(query)}`,
   dispatch: (verb: string) => path("dispatch", verb),
+  /** Lines in the logs of many runs. */
+  logSearch: (query: Record<string, string>) => `${path("logs", "search")}${withQuery(query)}`,
   search: (query: Record<string, string>) => `${path("search")}${withQuery(query)}`,
   jobsOf: (task: string, query: Record<string, string>) => `${path("tasks", task, "jobs")}${withQuery(query)}`,
   executions: (query: Record<string, string>) => `${path("executions")}${withQuery(query)}`,
@@ -85,7 +91,7 @@ export const stopOf = (task: string, job: string, execution: string): string => 
 export const logOf = (task: string, job: string, execution?: string): string =>
   path("tasks", task, "jobs", job, ...(execution ? ["executions", execution] : []), "stream");
 
-/** A request that was refused, or had no answer (`status` null). The message is the server's detail; the faults are those of its fields. */
+/** A request that was refused, or had no answer (`status` null). The message is the server's detail; the faults name its fields. */
 export class Refusal extends Error {
   constructor(
     readonly status: number | null,

@@ -3,6 +3,7 @@
 import { type Execution, read } from "../api";
 import { el } from "../dom";
 import { Colours } from "../log/colours";
+import { commandOf } from "../log/commands";
 import { Connection, type Message } from "../log/connection";
 import { type Growth, Lines } from "../log/lines";
 import { row } from "../log/row";
@@ -16,6 +17,7 @@ const CLOSE = 24;
 
 export class Tail {
   private id = "";
+  private isAnnotated = true;
   private place: HTMLElement | null = null;
   private connection: Connection | null = null;
   private lines = new Lines();
@@ -37,7 +39,8 @@ export class Tail {
     this.draw();
   }
 
-  private follow({ executionId, taskId, jobId }: Execution): void {
+  private follow({ executionId, taskId, jobId, annotations }: Execution): void {
+    this.isAnnotated = annotations ?? true;
     this.connection?.close();
     this.id = executionId;
     this.begin();
@@ -77,7 +80,7 @@ export class Tail {
     const colours = new Colours(this.darkness.matches);
     const is = this.connection?.state.is;
     const words = is === "done" ? "It wrote nothing." : is === "barred" ? "You may not read it." : "It has written nothing yet.";
-    place.replaceChildren(...(this.lines.all.length ? this.lines.all.map((line) => row(line, colours)) : [el("p", { className: "muted" }, words)]));
+    place.replaceChildren(...(this.lines.all.length ? this.lines.all.map((line) => row(line, colours, this.isAnnotated ? commandOf(line) : null)) : [el("p", { className: "muted" }, words)]));
     if (atEnd) place.scrollTop = place.scrollHeight;
   }
 }

@@ -1,4 +1,4 @@
-// The lines that the page's address names: marks them, says where they are, and makes the address of those at which someone points.
+// The lines that the page's address names: marks them, says where they are, and makes the address of the lines that someone points at.
 
 import type { Place } from "../api";
 import { say } from "../dom";
@@ -25,7 +25,7 @@ export class Address {
     this.draw();
   }
 
-  /** Puts the address of a line into the address bar: that of its execution, so that it stays right. A second time takes it away. */
+  /** Puts the address of a line into the address bar, with its execution, so that it stays right. A second time takes it away. */
   point({ execution, number }: LineAddress, extend: boolean): void {
     const before = this.log.marked?.execution === execution ? this.log.marked : null;
     const target = extend && before ? extended(before, number) : { first: number, last: number };

@@ -53,7 +53,7 @@ export class Executions {
     return this.attempts(of).findLast((one) => one.startedAt);
   }
 
-  /** The attempt whose state is that of its tick: the last that has started or ended; of the newest tick that has started, without an id. */
+  /** The attempt whose state its tick has: the last that has started or ended; of the newest tick that has started, without an id. */
   state(id: string | null): Execution | null {
     const of = id ? this.known.get(id) : (this.all.find((one) => one.startedAt) ?? this.all[0]);
     if (!of) return null;

@@ -20,11 +20,13 @@ export interface Line {
   style: string;
   /** Whether it goes on in the next one. */
   cut?: boolean;
+  /** Whether it is the rest of a line that was cut. */
+  readonly rest?: boolean;
 }
 
 const MOST_LINES = 200_000;
 const MOST_CHARACTERS = 64 * 1024 * 1024;
-/** Lines are dropped so many at a time. */
+/** How many lines are dropped at a time. */
 const DROP_AT_ONCE = 10_000;
 /** Characters in a line; a longer line goes on in the next one. */
 export const LONGEST = 4_096;
@@ -200,7 +202,8 @@ export class Lines {
 
   private begin(tail: Tail, stream: Stream, time: string, growth: Growth, goesOn = false): Line {
     if (!goesOn) this.number += this.step;
-    tail.line = { id: this.id++, number: goesOn ? tail.line!.number : this.number, kind: stream, time, text: "", style: tail.style };
+    const number = goesOn ? tail.line!.number : this.number;
+    tail.line = { id: this.id++, number, kind: stream, time, text: "", style: tail.style, rest: goesOn };
     this.push(tail.line, growth);
     return tail.line;
   }

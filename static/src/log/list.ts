@@ -131,14 +131,26 @@ export class LineList {
     return this.below < CLOSE;
   }
 
-  /** Scrolls a line to the middle of the view. */
-  show(line: Line): void {
+  /** How far a line in the document is below the top of the view, in pixels. */
+  placeOf(line: Line): number | null {
+    const row = this.rows.get(line);
+    return row ? row.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top : null;
+  }
+
+  /** The element of a line, if it is in the document. */
+  elementOf(line: Line): HTMLElement | undefined {
+    return this.rows.get(line);
+  }
+
+  /** Scrolls a line to the middle of the view; or to this place below its top. */
+  show(line: Line, place: number | null = null): void {
     this.follow(false);
     const block = this.blocks.find((one) => one.lines.at(-1)!.id >= line.id);
     if (!block) return;
     this.fill(block);
     const row = this.rows.get(line);
     row?.scrollIntoView({ block: "center", inline: "nearest" });
+    if (place !== null) this.scroller.scrollTop += (this.placeOf(line) ?? place) - place;
     this.expected = this.scroller.scrollTop;
     this.draw();
   }

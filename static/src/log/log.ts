@@ -1,7 +1,8 @@
 // The log in the page: the lines that arrived, the ones that are shown, and the position in them.
 
 import { Colours } from "./colours";
-import { the } from "../dom";
+import { commandOf, Groups } from "./commands";
+import { el, the } from "../dom";
 import { type Growth, type Line, Lines, plain, type Stream, textOf } from "./lines";
 import { LineList } from "./list";
 import { Heading } from "./heading";
@@ -30,6 +31,8 @@ interface Section {
 export interface LogOptions {
   /** The words of an attempt's heading. */
   heading(id: string, attempt: number): string;
+  /** Whether lines of an execution's log say something: ::error:: and others. */
+  isAnnotated(id: string): boolean;
   /** Called when the number of lines changes. */
   onChange(): void;
   /** Called when following the end starts or stops. */
@@ -64,6 +67,7 @@ export class Log {
   private gathered = -1;
   private shown = false;
   private sections: Section[] = [];
+  private groups = new Groups();
   /** Lines that came since someone stopped following. On a page that opened elsewhere than at the end, none are new. */
   private unread = 0;
   private hasFollowed = false;
@@ -85,7 +89,7 @@ export class Log {
       this.list.restyle();
     });
     this.list = new LineList(the("log"), the("lines"), {
-      render: (line) => this.sections.find((section) => section.line === line)?.heading.element ?? row(line, this.colours),
+      render: (line) => this.sections.find((section) => section.line === line)?.heading.element ?? this.row(line),
       onFollow: (following) => {
         this.drawFollow();
         this.options.onFollow(following);
@@ -109,7 +113,7 @@ export class Log {
 
   /** How many lines are kept, whether any is shown, whether some are folded away, and how many were dropped. */
   get counts(): { all: number; shown: boolean; folded: boolean; dropped: number } {
-    const folded = this.sections.some((section) => section.folded);
+    const folded = this.sections.some((section) => section.folded) || this.groups.areFolded;
     return { all: this.lines.all.length - this.sections.length, shown: this.shown, folded, dropped: this.lines.dropped };
   }
 
@@ -206,6 +210,7 @@ export class Log {
     this.lines = new Lines();
     this.growth = { added: [], changed: new Set() };
     this.sections = [];
+    this.groups = new Groups();
     this.gathered = -1;
     this.pin = null;
     this.jumped = null;
@@ -255,7 +260,7 @@ export class Log {
 
   private isShown(line: Line): boolean {
     if (line.kind === "note") return true;
-    if (this.sectionOf(line)?.folded) return false;
+    if (this.sectionOf(line)?.folded || this.groups.hides(line)) return false;
     if (this.choice === "all") return true;
     if (this.choice === "found") return !this.search.isOn || this.search.has(line);
     return line.kind === this.choice;
@@ -277,10 +282,59 @@ export class Log {
   /** Shows a line that may be folded away. */
   private unfold(line: Line): void {
     const section = this.sectionOf(line);
-    if (!section?.folded) return;
-    section.folded = false;
+    const isInFolded = this.groups.open(line);
+    if (!section?.folded && !isInFolded) return;
+    if (section) section.folded = false;
     this.drawHeadings();
     this.show(this.choice);
+  }
+
+  /** Whether there are groups, and whether some are folded. */
+  get grouped(): { any: boolean; folded: boolean } {
+    return { any: this.groups.any, folded: this.groups.areFolded };
+  }
+
+  /** Folds all groups; or opens them, if some are folded. */
+  foldGroups(): void {
+    this.groups.fold(!this.groups.areFolded);
+    const { following, firstInView } = this.list;
+    const place = firstInView && this.list.placeOf(firstInView);
+    this.show(this.choice);
+    if (!following && firstInView) this.list.show(this.isShown(firstInView) ? firstInView : this.shownBefore(firstInView), place);
+  }
+
+  /** The last shown line before one that is not shown. */
+  private shownBefore(line: Line): Line {
+    return this.lines.all.findLast((one) => one.id < line.id && this.isShown(one)) ?? line;
+  }
+
+  /** The element of a line. One that begins a group has a button, and a press on its words does the same. */
+  private row(line: Line): HTMLElement {
+    const command = line.text.startsWith("::") && this.isAnnotated(line) ? commandOf(line) : null;
+    const element = row(line, this.colours, command);
+    if (command?.kind !== "group") return element;
+    const folded = this.groups.isFolded(line);
+    const words = `Group ${plain(line).slice(command.prefix)}`;
+    const button = el("button", { type: "button", className: "from", "aria-expanded": String(!folded), "aria-label": words });
+    element.querySelector(".from")!.replaceWith(button);
+    const toggle = (): void => this.toggleGroup(line);
+    button.addEventListener("click", toggle);
+    element.querySelector(".text")!.addEventListener("click", () => getSelection()?.isCollapsed !== false && toggle());
+    return element;
+  }
+
+  private isAnnotated(line: Line): boolean {
+    const id = this.executionOf(line);
+    return id === null || this.options.isAnnotated(id);
+  }
+
+  private toggleGroup(line: Line): void {
+    const { following } = this.list;
+    this.groups.toggle(line);
+    const keep = this.list.placeOf(line);
+    this.show(this.choice);
+    if (!following || !this.groups.isFolded(line)) this.list.show(line, keep);
+    requestAnimationFrame(() => this.list.elementOf(line)?.querySelector<HTMLElement>("button")?.focus({ preventScroll: true }));
   }
 
   /** Drops the oldest lines when there are too many; the id of the first one left, null when none was dropped. */
@@ -337,6 +391,8 @@ export class Log {
     const { added, changed } = this.growth;
     this.growth = { added: [], changed: new Set() };
     this.gathered = added.at(-1)?.id ?? this.gathered;
+    for (const lines of [changed, added])
+      for (const line of lines) if (line.kind === "note" || line.text.startsWith(":")) this.groups.look(line, !this.isAnnotated(line));
     this.seek(added);
     const first = this.trim();
     const fresh = [...new Set([...changed, ...added])].filter((line) => line.id >= (first ?? 0)).sort((a, b) => a.id - b.id);
@@ -349,6 +405,7 @@ export class Log {
     if (first !== null) {
       this.list.dropBefore(first);
       this.search.dropBefore(first);
+      this.groups.dropBefore(first);
     }
     if (this.list.following) this.hasFollowed = true;
     else if (this.hasFollowed) this.unread += more.length;

@@ -2,6 +2,7 @@
 
 import { createAnsiSequenceParser } from "ansi-sequence-parser";
 import type { Colours } from "./colours";
+import type { Command } from "./commands";
 import { el } from "../dom";
 import { type Line, plain } from "./lines";
 import { type Url, urlsIn } from "./urls";
@@ -9,21 +10,40 @@ import { moment, stamp } from "../words";
 
 const STYLED = ["bold", "italic", "underline", "strikethrough", "overline"] as const;
 
-export function row(line: Line, colours: Colours): HTMLElement {
+/** `command`: what the line says; null: it is only text. */
+export function row(line: Line, colours: Colours, command: Command | null = null): HTMLElement {
   const text = el("span", { className: "text" });
   const plainText = plain(line);
   const urls = line.kind === "note" ? [] : urlsIn(plainText, line.cut);
   if (line.style || line.text.includes("\x1b")) fill(text, pieces(line, colours), urls);
   else if (urls.length) fill(text, [[plainText, null]], urls);
   else text.textContent = line.text;
+  if (command) label(text, command);
   return el(
     "div",
-    { className: `row ${line.kind}` },
+    { className: `row ${line.kind}${command ? ` says says-${command.kind}` : ""}` },
     el("span", { className: "no", "data-no": line.number > 0 ? line.number : "" }),
     el("span", { className: "time", "data-time": line.time && stamp(line.time), title: line.time && moment(line.time) }),
     el("span", { className: "from" }),
     text,
   );
+}
+
+/** Hides what stands before the words, which stay in the document: places in the text are counted with it. */
+function label(text: HTMLElement, { prefix, label }: Command): void {
+  text.dataset.label = label;
+  const walk = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+  const nodes: Text[] = [];
+  while (walk.nextNode()) nodes.push(walk.currentNode as Text);
+  let left = prefix;
+  for (const node of nodes) {
+    if (!left) return;
+    if (node.length > left) node.splitText(left);
+    left -= node.length;
+    const hidden = el("span", { className: "said" });
+    node.replaceWith(hidden);
+    hidden.append(node);
+  }
 }
 
 /** A piece of text, and how it looks. */

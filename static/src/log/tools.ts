@@ -13,16 +13,18 @@ const KEYS: readonly Key[] = [
   ["Enter", "The next match; with Shift, the previous one"],
   ["e", "The next line of stderr; with Shift, the previous one"],
   ["f", "Follow the log, or pause"],
+  ["g", "Fold all groups, or open them"],
   ["l", "The address of the current match, or of the first line in view; with Shift, of all lines up to it"],
   ["End", "Go to the end, and follow"],
   ["Esc", "Back from the search to the log"],
   ["?", "Show or hide this help"],
 ];
 
-/** `onShow`: called when other lines are shown; `onPoint` when someone points at a line, for its address, or for that of all lines up to it. */
+/** `onShow`: called when other lines are shown; `onPoint` when someone points at a line, for its address, or for the address of all lines up to it. */
 export function equip(log: Log, onShow: () => void, onPoint: (line: LineAddress, extend: boolean) => void): void {
   press("follow", () => log.list.follow(!log.list.following));
   press("stderr", () => jump(log, 1));
+  press("groups", () => foldGroups(log));
   press("newer", () => log.list.follow(true));
   press("copy", () => void copy(log));
   the("log").addEventListener("keydown", (event) => {
@@ -37,6 +39,7 @@ export function equip(log: Log, onShow: () => void, onPoint: (line: LineAddress,
     if (event.key.toLowerCase() === "l") point(log.lineInView, event.shiftKey);
     else if (event.key.toLowerCase() === "e") jump(log, event.shiftKey ? -1 : 1);
     else if (event.key === "f") log.list.follow(!log.list.following);
+    else if (event.key === "g") foldGroups(log);
     else if (event.key === "/") {
       event.preventDefault();
       the<HTMLInputElement>("query").select();
@@ -62,6 +65,13 @@ export function press(id: string, act: () => void): void {
 }
 
 const isPressed = (id: string): boolean => the(id).getAttribute("aria-pressed") === "true";
+
+/** Folds all groups or opens them, or says that there are none. */
+function foldGroups(log: Log): void {
+  if (!log.grouped.any) return say("There are no groups");
+  log.foldGroups();
+  say(log.grouped.folded ? "All groups are folded" : "All groups are open");
+}
 
 /** Goes to another line of stderr, or says that there is none. */
 function jump(log: Log, by: 1 | -1): void {

@@ -26,15 +26,24 @@ async def commit_alone(
     return row
 
 
-def end_at(monkeypatch: pytest.MonkeyPatch, verbs: Collection[str], number: int, *, after: bool = False) -> list[str]:
-    """Lets so many writes by these verbs be made, and the process end before the next one, or ``after`` it; the writes that were made."""
+def end_at(
+    monkeypatch: pytest.MonkeyPatch,
+    verbs: Collection[str],
+    number: int,
+    *,
+    after: bool = False,
+    unseen: Collection[str] = ("meta",),
+    of: Database | None = None,
+) -> list[str]:
+    """Lets so many writes by these verbs be made, and the process end before the next one, or ``after`` it; the writes that were made.
+    ``unseen``: collections whose writes are not among them. ``of``: only the writes of this process."""
     made: list[str] = []
 
     def ending(verb: str) -> Callable[..., Awaitable[Any]]:
         real = getattr(Database, verb)
 
         async def write(self: Database, collection: str, *arguments: Any, **named: Any) -> Any:
-            if collection == "meta":
+            if collection in unseen or arguments[:1] == ("version",) or (of is not None and self is not of):
                 return await real(self, collection, *arguments, **named)
             is_last = len(made) == number
             if is_last and not after:

@@ -15,6 +15,7 @@ from fastlane.models import transitions
 from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.storage.mongo import database, rows as mongo_rows
 from fastlane.storage.mongo.database import Database, Document, read_url
+from fastlane.storage.mongo.rows import META, CommitCounter
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import new
 from tests.support.mongo import RealMongo
@@ -292,3 +293,28 @@ async def test_tasks_that_no_filter_can_name_are_refused_and_fewer_are_listed(mo
             with pytest.raises(ReadTooLong, match="10 tasks, which is too much at once; ask for less"):
                 await read(".*task")
             await read("1-")
+
+
+async def test_a_commit_whose_count_failed_is_counted_once_the_store_can_be_written(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever follows the store's version would otherwise miss it until another commit."""
+    real, before = CommitCounter.check, await store.version()
+
+    async def away(_: CommitCounter) -> None:
+        raise StoreDown("away")
+
+    monkeypatch.setattr(CommitCounter, "check", away)
+    await store.create(*new())
+    for _ in range(2):
+        with pytest.raises(StoreDown, match="away"):
+            await store.version()
+    monkeypatch.setattr(CommitCounter, "check", real)
+    assert (await store.version()).commits == before.commits + 1
+
+
+async def test_a_store_that_lost_its_data_is_no_store_that_can_be_written(store: MongoStore, db: Database) -> None:
+    await store.check()
+    assert await db.delete(META, {"_id": "version"}) == 1
+    with pytest.raises(StoreDown, match="has lost its data while fastlane used it"):
+        await store.check()

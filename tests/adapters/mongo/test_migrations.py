@@ -105,17 +105,24 @@ async def test_what_a_process_that_died_had_begun_is_done_by_another(
 
 async def test_a_claim_is_taken_over_only_when_its_count_stands_still_for_long(two: tuple[Database, Database]) -> None:
     now = 0.0
-    claim = migration.MigrationClaim(two[0], lambda: now)
+    claim, watch = migration.MigrationClaim(two[0], lambda: now), migration.MigrationWatch(two[1], lambda: now)
+    assert not await watch.is_under_way()
     assert await two[1].insert(META, OTHER)
     for beat in range(4, 8):
         assert not await claim.take()
         assert await two[1].update(META, CLAIM, {}, {"$set": {"beat": beat}})
         now += migration.LOST_AFTER + 1
     assert not await claim.take()
+    assert await watch.is_under_way()
     now += migration.LOST_AFTER - 1
     assert not await claim.take()
+    assert await watch.is_under_way()
     now += 2
+    assert not await watch.is_under_way()
     assert await claim.take()
+    assert await watch.is_under_way()
+    await claim.release()
+    assert not await watch.is_under_way()
 
 
 async def test_a_process_that_slept_while_another_took_over_stops(two: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch) -> None:

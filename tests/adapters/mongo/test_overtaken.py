@@ -144,24 +144,32 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
     assert task.jobs_count == 1
 
 
-@pytest.mark.parametrize("look", [1, 2])
+@pytest.mark.parametrize("place", ["before the mark", "before the look", "after the look"])
 async def test_a_task_that_gets_a_job_amid_the_deletion_of_many_is_kept(
-    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch, look: int
+    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     for task in ("s", "t"):
         job = new_job(task, sequence=0)
         await stores[0].create(job, None, None)
         assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
-    looks, real = [0], commits._without_jobs
+    look, mark = commits._without_jobs, db.update_all
+
+    async def reached(now: str) -> None:
+        if now == place:
+            await stores[1].create(new_job("t", sequence=0), None, None)
 
     async def looked(db: Database, task_ids: Sequence[str]) -> list[str]:
-        found = await real(db, task_ids)
-        looks[0] += 1
-        if looks[0] == look:
-            await stores[1].create(new_job("t", sequence=0), None, None)
+        await reached("before the look")
+        found = await look(db, task_ids)
+        await reached("after the look")
         return found
 
+    async def marked(*arguments: Any) -> None:
+        await reached("before the mark")
+        await mark(*arguments)
+
     monkeypatch.setattr(commits, "_without_jobs", looked)
+    monkeypatch.setattr(db, "update_all", marked)
     await commits.delete_empty_tasks(db, ["s", "t"])
     assert await stores[1].task("s") is None
     task = await stores[1].task("t")

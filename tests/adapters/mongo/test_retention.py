@@ -7,6 +7,7 @@ import pytest
 
 from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
+from fastlane.storage.mongo import store as stores
 from fastlane.storage.mongo.commits import carry_out, complete
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
@@ -91,3 +92,21 @@ async def test_a_late_completion_of_a_commit_takes_away_nothing_after_a_prune(st
     assert stored is not None
     assert stored.status is Status.ENQUEUED
     assert stored.belongs_to(await store.job(job.id))  # type: ignore[arg-type]
+
+
+async def test_a_job_that_runs_again_while_its_history_goes_stays(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, other = await made(store, 1), await made(store, 1)
+    seen = [(await history_of(store, one), 1_000) for one in (job, other)]
+    delete = stores._delete_parts
+
+    async def overtaken(*arguments: Any) -> None:
+        await delete(*arguments)
+        stored = await store.job(job.id)
+        assert stored is not None
+        tick, execution = first_of(job, key="r:2", sequence=2)
+        assert await store.advance(stored, replace(stored, sequence=2), [tick], execution)
+
+    monkeypatch.setattr(stores, "_delete_parts", overtaken)
+    swept = await store.retention.delete_over(seen, 2_000)
+    assert (swept.jobs, swept.executions) == ({other.id}, 1)
+    assert (await sequences(store, job), await store.job(other.id)) == ([2], None)

@@ -11,6 +11,7 @@ import pytest
 from fastlane.models.event import Event, EventKind
 from fastlane.models.log import STDOUT
 from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.rows import COUNTED, COUNTED_IN, TO_COUNT
 from tests.adapters.mongo.test_wire import DELIVERY
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
@@ -35,13 +36,17 @@ ROUTES: Mapping[str, str] = {
     "jobs by two statuses": "/jobs?status=done,failed&perPage=20",
     "late jobs": "/jobs?late=1&perPage=20",
     "jobs by label": "/jobs?label=team%3Dred&perPage=20",
+    "jobs by label and status": "/jobs?label=team%3Dred&status=done&perPage=20",
     "jobs of a task": "/tasks/task/jobs?perPage=20",
     "jobs of a task by status": "/tasks/task/jobs?status=done&perPage=20",
+    "jobs of a task by label": "/tasks/task/jobs?label=team%3Dred&perPage=20",
     "executions": "/executions?perPage=100",
     "executions by status": "/executions?status=done&perPage=20",
     "executions that run": "/executions?status=running&perPage=100",
+    "executions since": "/executions?since=24h&perPage=20",
     "executions of a task": "/executions?task=task&perPage=20",
     "executions of a task by status": "/executions?task=task&status=done&perPage=20",
+    "executions of a task since": "/executions?task=task&since=24h&perPage=20",
     "failures": "/failures?perPage=20",
     "failures of a task": "/failures?task=task&since=24h&perPage=20",
     "executions of a job": "/tasks/task/jobs/{job}/executions?perPage=20",
@@ -50,6 +55,7 @@ ROUTES: Mapping[str, str] = {
     "a task": "/tasks/task",
     "a job": "/tasks/task/jobs/{job}",
     "why": "/tasks/task/jobs/{job}/why",
+    "chain": "/tasks/task/jobs/{job}/chain",
     "status": "/status",
     "history": "/history",
     "history of a task": "/history?task=task",
@@ -74,10 +80,12 @@ async def recorded(mongo_url: str, shared_redis: RealRedis, tmp_path: Path) -> A
 
 
 async def copy(db: Database, numbers: range) -> None:
-    """Adds rows like the first two of each collection: tasks, jobs, and what belongs to the first two jobs."""
+    """Adds rows like the first two of each collection: tasks, jobs, and what belongs to the first two jobs. Tasks as if they were new."""
     for collection in COPIED:
         rows = await db.find(collection, {"_id": {"$gte": ""}}, "_id_", sort=[("_id", 1)], limit=2)
-        await db.insert_missing(collection, [{**row, "_id": f"{row['_id']}-{number}"} for row in rows for number in numbers])
+        new = {TO_COUNT: True} if collection == "tasks" else {}
+        rows = [{name: value for name, value in row.items() if not new or name not in (COUNTED, COUNTED_IN)} for row in rows]
+        await db.insert_missing(collection, [{**row, "_id": f"{row['_id']}-{number}", **new} for row in rows for number in numbers])
 
 
 async def costs(server: Fastlane, commands: list[Command], job: str) -> dict[str, int]:

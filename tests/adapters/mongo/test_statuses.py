@@ -13,7 +13,7 @@ from fastlane.models.job import Ending, Execution, Job, LateJob, Spec
 from fastlane.models.paging import Window
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
-from fastlane.storage.base import Store
+from fastlane.storage.base import Deletion, Store
 from fastlane.storage.mongo import commits
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.migration import SCHEMA
@@ -183,6 +183,23 @@ async def test_a_writer_that_sleeps_between_its_reads_and_its_write_finds_the_st
     assert await stored_statuses(one) == {job.id: "failed"}
 
 
+async def test_a_status_is_not_written_to_a_job_that_was_made_anew_under_the_id_meanwhile(
+    stores: tuple[MongoStore, MongoStore], db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = stores
+    job = new_job("t", sequence=0)
+    again = replace(job, incarnation="another", sequence=1)
+    await one.create(job, None, None)
+
+    async def make_again() -> None:
+        assert await other.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+        await other.create(again, *first_of(again))
+
+    monkeypatch.setattr(commits, "_latest", once(make_again, commits._latest, before=False))
+    await commits.write(db, job.id)
+    assert await stored_statuses(other) == await ruled_statuses(other) == {job.id: "enqueued"}
+
+
 async def test_jobs_that_an_older_fastlane_wrote_back_have_their_status_in_lists_at_once(store: MongoStore, db: Database) -> None:
     made = [new("t") for _ in range(3)]
     for one in made:
@@ -278,4 +295,4 @@ async def test_late_jobs_are_read_without_their_specs(mongo_url: str) -> None:
     assert await store.late_jobs(10) == [LateJob(job.id, "t", 5, 60_000, "nightly")]
     read = [command for name, command in commands if name == "find" and command.get("hint") == "jobs_late"]
     await store.close()
-    assert [sorted(command["projection"]) for command in read] == [["_id", "expect_every", "late_since", "name", "task_id"]]
+    assert [sorted(command["projection"]) for command in read] == [["_id", "done_by", "expect_every", "late_since", "name", "task_id"]]

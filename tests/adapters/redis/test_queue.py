@@ -15,7 +15,8 @@ from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 from tests.support.waiting import PATIENCE, until
 
-DEADLINE = 0.5
+DEADLINE = 2.0
+"""Seconds: that of the product."""
 MAIN = [Lane("main", 10)]
 
 
@@ -92,7 +93,7 @@ async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_witho
     async with asyncio.timeout(PATIENCE):  # one after the other they would take longer
         answers = await asyncio.gather(*acts, return_exceptions=True)
     assert {type(answer) for answer in answers} == {QueueDown}
-    assert "did not answer within 0.5 s" in str(answers[0])
+    assert f"did not answer within {DEADLINE:g} s" in str(answers[0])
     own_redis.go_on()
     await queue.check()
     assert "a" in [lease.id for lease in (await claim(queue)).leases]

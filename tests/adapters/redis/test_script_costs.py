@@ -74,6 +74,7 @@ CALLS: dict[str, Callable[[ClockedQueue], Awaitable[object]]] = {
     "members": lambda queue: queue.members("main"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),
     "oldest": lambda queue: queue.oldest_waiting([lane.name for lane in LANES]),
+    "turns": lambda queue: queue.turns("main", "ready-00003"),
     "announce": lambda queue: queue.at(AFTER).reports.announce(Report("new", NOW, ()), ttl=LEASE),
     "reports": lambda queue: queue.at(AFTER).reports.current(),
 }

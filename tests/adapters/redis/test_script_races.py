@@ -47,6 +47,7 @@ RACES = {
     "remember_store": "test_the_highest_of_racing_versions_of_a_store_is_remembered",
     "counts": "test_counts_see_every_entry_once_whatever_moves",
     "oldest": "test_counts_see_every_entry_once_whatever_moves",
+    "turns": "test_what_comes_before_an_entry_only_becomes_less_while_others_claim",
     "announce": "test_reports_that_run_out_are_dropped_while_others_come_and_those_are_kept",
     "reports": "test_racing_reports_are_all_kept",
 }

@@ -143,8 +143,8 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
     opened: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    matches = connection._visible
-    monkeypatch.setattr(connection, "_visible", lambda pattern, task: (asked.append(task), matches(pattern, task))[1])
+    matches = connection.may_see
+    monkeypatch.setattr(connection, "may_see", lambda pattern, task: (asked.append(task), matches(pattern, task))[1])
     for task in ("other", "team-a", "team-b", "zebra"):
         await fill(opened, path, task, 30)
     _, page = await effort(path, Wanted(visible="team-[ab]$"), Window(1, 10))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -89,6 +90,50 @@ async def test_the_key_of_a_run_does_not_force_another(server):
     assert (await server.post(f"{done['jobUrl']}run", headers=ONCE)).status == 200
     assert (await server.post(f"{done['jobUrl']}run?force=1", headers=ONCE)).status == 422
     assert (await server.get(done["jobUrl"])).json["job"]["executionCount"] == 2
+
+
+async def repeated(server, method, url, body, gone):
+    """The same request is sent before and after something that it needs is gone: the first answer comes again, to that body only."""
+    first = await server.ask(method, url, json=body, headers=ONCE)
+    assert first.status == 200, first.body
+    await gone()
+    again = await server.ask(method, url, json=body, headers=ONCE)
+    assert (again.status, again.json, again.headers.get("Idempotent-Replayed")) == (200, first.json, "true"), again.body
+    assert (await server.ask(method, url, json=body | {"command": "rm"}, headers=ONCE)).status == 422
+    assert (await server.ask(method, url, json=body)).status in (400, 404)
+    assert (await server.ask(method, f"{url}?dryRun=1", json=body, headers=ONCE)).status in (400, 404)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("what", ["job", "calendar"])
+async def test_the_first_answer_comes_again_when_a_name_in_the_body_is_gone(server, method, what):
+    up = await server.enqueue(name="up", manual=True)
+    assert (await server.ask("PUT", "/calendars/holidays", json={"dates": ["2001-01-01"]})).status == 200
+    own = await server.enqueue(cron="@daily")
+    url = {"POST": "/tasks/task", "PUT": f"/tasks/task/jobs/{uuid4()}", "PATCH": own["jobUrl"]}[method]
+    start = {"after": "up"} if what == "job" else {"cron": "@daily", "skipDates": ["holidays"]}
+    body = start if method == "PATCH" else JOB | start
+
+    async def gone():
+        path = f"{up['jobUrl']}?stop=1" if what == "job" else "/calendars/holidays?force=1"
+        assert (await server.ask("DELETE", path)).status == 200
+        if (method, what) == ("PATCH", "calendar"):  # a job that names the calendar already keeps it
+            assert (await server.ask("DELETE", f"{own['jobUrl']}?stop=1")).status == 200
+
+    await repeated(server, method, url, body, gone)
+
+
+async def test_the_first_answer_comes_again_when_the_expiration_of_the_body_has_passed(own_redis, tmp_path):
+    body = JOB | {"expiration": int(time.time()) - 3_600}
+    answers = []
+    for behind in (-7_200_000, 0):
+        queue_time = partial(lambda by: int(time.time() * 1000) + by, behind)
+        server = Fastlane(tmp_path, own_redis.url, installation="over", queue_time=queue_time)
+        server.clock = ShiftedClock(behind)
+        async with server:
+            answers.append(await server.post("/tasks/task", body, headers=ONCE))
+            assert (await server.post("/tasks/task", body)).status == (200 if behind else 400)
+    assert (answers[1].status, answers[1].json["jobId"]) == (200, answers[0].json["jobId"])
 
 
 async def test_a_put_arms_once(server):

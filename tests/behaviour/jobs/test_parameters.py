@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Failure, FailureReason
+from fastlane.models.job import Ending, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS
 from fastlane.scheduler.launcher import order_of

@@ -8,8 +8,9 @@ import pytest
 
 from fastlane.executors.port import Order, ServiceTemplate
 from fastlane.models.container import Resources
-from fastlane.models.job import Execution, FailureReason, ServiceVersion, Spec
+from fastlane.models.job import Execution, ServiceVersion, Spec
 from fastlane.models.pool import HostRule, Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from tests.http.posted import OK, faults

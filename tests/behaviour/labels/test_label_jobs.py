@@ -250,6 +250,30 @@ async def test_a_fault_is_an_event_and_leaves_the_job_as_it_was(swarm: Swarm) ->
     assert (await swarm.shown())["source"]["fault"] is None
 
 
+async def test_labels_that_name_an_unknown_calendar_are_refused_as_a_request_is_until_it_exists(swarm: Swarm) -> None:
+    """A job that is there stays as it was. One whose calendar was deleted by force follows its other labels."""
+    swarm.deploy(NIGHTLY)
+    dated = {**NIGHTLY, "fastlane.skip-dates": "2027-01-01,holidays"}
+    swarm.deploy(dated, "shop_mail")
+    await swarm.look()
+    swarm.deploy(dated)
+    await swarm.look()
+    assert await swarm.server.store.job(declared_id(SWARM, "shop_mail", "")) is None
+    job, shown = await swarm.job(), await swarm.shown()
+    assert (job.schedule.skip, "is not the name of a calendar" in shown["source"]["fault"]) == ((), True)
+    assert [event["jobId"] for event in await swarm.events("labels.refused")] == [job.id, None]
+    made = await swarm.server.ask("PUT", "/calendars/holidays", json={"dates": ["2027-01-01"]})
+    assert made.status == 200
+    await swarm.look(after=MINUTE)
+    for name in ("shop_web", "shop_mail"):
+        assert [str(dates) for dates in (await swarm.job(name)).schedule.skip] == ["2027-01-01", "holidays"]
+    assert (await swarm.shown())["source"]["fault"] is None
+    assert (await swarm.server.ask("DELETE", "/calendars/holidays?force=1")).status == 200
+    swarm.deploy({**dated, "fastlane.timeout": "5m"})
+    await swarm.look()
+    assert ((await swarm.job()).spec.timeout, (await swarm.shown())["source"]["fault"]) == (300_000, None)
+
+
 async def test_a_service_that_cannot_be_read_is_told_and_the_next_one_is_read(swarm: Swarm) -> None:
     swarm.deploy(NIGHTLY, "shop_mail")
     await swarm.look()

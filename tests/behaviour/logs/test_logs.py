@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Failure, FailureReason
+from fastlane.models.job import Ending, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
 from tests.support.intercept import Call, intercept, keeping

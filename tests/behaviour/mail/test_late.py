@@ -1,17 +1,20 @@
 """The dead man's alert: a job that does not succeed is told once, whatever keeps it from that, and so is its recovery."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane.metrics import LATE_CHANGES, Metrics
 from fastlane.models.delivery import notified
+from fastlane.models.notify import NotificationTrigger
 from fastlane.models.pool import RESTORED
 from tests.support.fastlane import Fastlane
 from tests.support.mail_server import Server
@@ -116,7 +119,7 @@ async def seen_everywhere(watch: Fastlane, reply: dict[str, Any], since: str) ->
     late = await watch.until(explained, "messages that were delivered")
     assert (late["since"], late["expectEvery"], late["lastSuccessAt"], late["receivers"]) == (since, 1, None, 2)
     assert "no success of it is known; 2 of the 2 messages about that were delivered" in late["message"]
-    told = {"succeeds": 0, "fails": 0, "finishes": 0, "late": 2, "recovered": 2}
+    told = {**dict.fromkeys(NotificationTrigger, 0), "late": 2, "recovered": 2}
     for url, rows in ((f"/tasks/{reply['taskId']}", "jobs"), (f"/tasks/{reply['taskId']}/jobs", "items"), ("/jobs", "items")):
         (row,) = (await watch.get(url)).json[rows]
         assert (row["lateSince"], row["expectEvery"], row["receivers"]) == (since, 1, told), url
@@ -127,6 +130,20 @@ async def seen_everywhere(watch: Fastlane, reply: dict[str, Any], since: str) ->
     ]
     (listed,) = (await watch.get("/status")).json["jobs"]["late"]
     assert (listed["jobId"], listed["name"], listed["lateSince"], listed["expectEvery"]) == (reply["jobId"], "report", since, 1)
+
+
+async def test_a_time_of_day_is_by_the_clocks_of_the_job_and_not_of_its_first_entry(watch: Fastlane) -> None:
+    cron = [{"cron": "0 1 * * *", "timezone": "Asia/Tokyo"}, "0 2 * * *"]
+    reply = await watch.enqueue("zones", cron=cron, timezone="Europe/Berlin", doneBy="06:00")
+    path = f"/tasks/zones/jobs/{reply['jobId']}"
+    expected = (await watch.get(f"{path}/why")).json["expected"]
+    assert datetime.fromisoformat(expected["lateAt"]).astimezone(ZoneInfo("Europe/Berlin")).hour == 6
+    assert expected["message"].startswith("each of its ticks must succeed by 06:00 in Europe/Berlin: ")
+    job = (await watch.get(path)).json["job"]
+    assert (job["definition"]["cron"], job["definition"]["timezone"], job["schedule"]["timezone"]) == (cron, *["Europe/Berlin"] * 2)
+    changed = await watch.ask("PATCH", path, data=json.dumps({"cron": "0 0 LW * *"}))
+    assert changed.status == 200, changed.body
+    assert (await watch.get(path)).json["job"]["definition"]["timezone"] == "Europe/Berlin"
 
 
 async def test_a_job_whose_lateness_nobody_is_told_says_so(watch: Fastlane) -> None:

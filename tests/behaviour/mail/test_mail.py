@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fastlane.models.notify import NotificationTrigger
 from tests.support.fastlane import Fastlane
 from tests.support.mail_server import Server
 from tests.support.redis import RealRedis
@@ -55,7 +56,7 @@ async def test_a_mail_says_what_failed_with_the_end_of_the_log_and_links(crew: F
     assert [(one["status"], one["error"], one["excerpt"]) for one in row["attempts"]] == [(250, None, "kept as 17")]
     assert str(received.mail["Message-ID"]) == f"<{row['id']}@example.org>"
     job = (await crew.get(f"/tasks/nightly/jobs/{reply['jobId']}")).json["job"]
-    shown = {"succeeds": [BOSS], "fails": [TEAM], "finishes": [], "late": [], "recovered": []}
+    shown = {**{trigger: [] for trigger in NotificationTrigger}, "succeeds": [BOSS], "fails": [TEAM]}
     assert job["metadata"]["notify"] == job["definition"]["notify"] == shown
     assert (await crew.put(f"/tasks/nightly/jobs/{reply['jobId']}", job["definition"])).status == 200
 

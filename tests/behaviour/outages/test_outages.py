@@ -23,7 +23,7 @@ BODY = {"image": "ubuntu:latest"}
 @pytest.fixture
 async def alone(own_redis, tmp_path):
     """A server whose Redis the test may break."""
-    async with Fastlane(tmp_path, own_redis.url) as server:
+    async with Fastlane(tmp_path, own_redis.url, queue_deadline=1.0) as server:
         yield server
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import HostDown, OrderRefused, RefusedForNow, ServiceGone
-from fastlane.models.job import FailureReason
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Intercepted, failing

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.port import ClusterSnapshot
-from fastlane.models.job import FailureReason
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from tests.support.fastlane import Fastlane
 from tests.support.instant import InstantExecutor

@@ -10,8 +10,9 @@ import pytest
 from fastlane.errors import ImageRefused, RegistryDown
 from fastlane.executors.port import Image, Order
 from fastlane.models.container import DEFAULT_POLICY, Container, Mount, MountKind, Policy, Resources
-from fastlane.models.job import Execution, FailureReason, Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import Unreadable
-from fastlane.models.job import FailureReason
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, Entry, EntryKind, Lane, LaneCounts, Report, execution_entry, rules_of

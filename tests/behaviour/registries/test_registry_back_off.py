@@ -9,8 +9,9 @@ import structlog
 
 from fastlane.errors import QueueDown, RegistryDown
 from fastlane.models.event import Obstacle
-from fastlane.models.job import Execution, FailureReason, Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue

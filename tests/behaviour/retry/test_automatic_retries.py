@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Execution, Failure, FailureReason
+from fastlane.models.job import Ending, Execution, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.tick import execution_id, next_execution
 from fastlane.scheduler.settler import Settler

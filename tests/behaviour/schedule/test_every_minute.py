@@ -19,7 +19,7 @@ from tests.model.world import PATIENCE, World
 from tests.support.redis import RealRedis
 from tests.support.stores import new_store
 
-pytestmark = pytest.mark.sqlite
+pytestmark = [pytest.mark.sqlite, pytest.mark.timeout(400)]
 
 MINUTE = 60_000
 MEMORY = Path("/dev/shm")

@@ -29,6 +29,7 @@ async def test_a_job_that_ran_at_once_has_one_tick_with_its_execution(server):
                 "reason": None,
                 "execution": {"id": reply["executionId"], "url": reply["executionUrl"]},
                 "createdAt": iso(execution.created_at),
+                "origin": "start",
             }
         ],
         "total": 1,

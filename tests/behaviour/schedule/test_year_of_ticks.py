@@ -8,11 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from fastlane.models.forecast import due_times, planned
 from fastlane.models.job import Execution
 from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.status import Status
@@ -29,6 +31,8 @@ PAGE = 500
 A_DAY, EPOCH = 1440, date(1970, 1, 1).toordinal()
 GRACE = 60 * SECOND
 """A tick is in time until it is this late (docs/scheduling.md)."""
+CHANGES = tuple(f"{year}-{dates}" for year in range(2021, 2033) for dates in (f"03-08..{year}-03-14", f"11-02..{year}-11-05", "12-25"))
+"""Dates around those on which the clocks change in New York, where each range begins or ends on such a date in some years."""
 PLANS = (
     Plan("0 */8 * * *", "UTC", Overlap.SKIP, CatchUp.LATEST, lasts=500),
     Plan("30 2 * * *", "Europe/Berlin"),
@@ -40,6 +44,11 @@ PLANS = (
     Plan("15 1,2 * * *", "Australia/Lord_Howe", Overlap.SKIP, CatchUp.NONE, lasts=65),
     Plan("0 3 * * sun", "Australia/Lord_Howe"),
     Plan("0 0 * * *", "Africa/Casablanca", expires_in=30 * MINUTE),
+    Plan("H H(1-2) * * *", "Europe/Berlin"),
+    Plan("30 2 * * *", "Australia/Lord_Howe", spread=45 * MINUTE),
+    Plan("40 23,0 * * *", "America/New_York", spread=45 * MINUTE, skip=CHANGES),
+    Plan("@every 7h", "America/New_York", catch_up=CatchUp.LATEST, skip=CHANGES),
+    Plan("@every 11h", "America/New_York", Overlap.SKIP, lasts=700),
 )
 
 
@@ -51,7 +60,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize(
     "seed", [pytest.param(1, marks=pytest.mark.thorough), pytest.param(2, marks=(pytest.mark.thorough, pytest.mark.repeated))]
 )
@@ -62,16 +71,29 @@ async def test_the_ledger_of_a_year_accounts_for_each_due_time_once(seed: int, s
     async with TickSimulation(folder, shared_redis.socket, seed, begins) as simulation:
         for plan in PLANS:
             await simulation.plan(plan)
+        forecast = {job_id: await predicted(simulation, job_id, ends) for job_id in simulation.plans}
         arrange(simulation, chance, begins, ends - DAY)
         await simulation.live(ends)
-        dues = oracle(PLANS, begins, ends)
+        clear = {plan: await simulation.in_numbers(plan) for plan in PLANS}
+        dues = oracle([plan for plan in clear.values() if not plan.cron.startswith("@")], begins, ends)
+        dues |= {plan: every(begins, ends, int(plan.cron[7:-1]) * HOUR) for plan in PLANS if plan.cron.startswith("@")}
         for job_id, plan in simulation.plans.items():
             rows = [row async for row in pages(simulation.store.executions_of, job_id)]
             ledger = await ticks_of(simulation.store, job_id, 1_000_000)
-            check_account(ledger[::-1], dues[plan])
+            due = [moment + await simulation.delay_of(job_id) for moment in dues[clear[plan]]]
+            assert due == forecast[job_id]
+            check_account(ledger[::-1], due)
             check_executions(simulation, ledger, rows)
-            check_reasons(simulation, plan, ledger[::-1], rows, dues[plan])
+            check_reasons(simulation, plan, ledger[::-1], rows, due)
         assert simulation.seen == {Outcome.STARTED, Outcome.SKIPPED, Outcome.MISSED, Outcome.EXPIRED}
+
+
+async def predicted(simulation: TickSimulation, job_id: str, ends: int) -> list[int]:
+    """The due times that a forecast has for the job at the beginning of the year."""
+    job = await simulation.store.job(job_id)
+    found = None if job is None else planned(job)
+    assert found is not None
+    return list(takewhile(lambda due: due <= ends, due_times(found, simulation.clock.now())))
 
 
 def arrange(simulation: TickSimulation, chance: random.Random, begins: int, ends: int) -> None:
@@ -122,6 +144,11 @@ def oracle(plans: Sequence[Plan], begins: int, ends: int) -> dict[Plan, list[int
                 if any(wall % A_DAY in cron.times and cron.on(date.fromordinal(EPOCH + wall // A_DAY)) for wall in walls):
                     due[plan].append(moment * MINUTE)
     return due
+
+
+def every(begins: int, ends: int, interval: int) -> list[int]:
+    """When an interval is due that counts from the minute of the beginning."""
+    return list(range(begins // MINUTE * MINUTE + interval, ends + 1, interval))
 
 
 def minutes(name: str, first: int, last: int) -> Iterator[tuple[int, int, Sequence[int]]]:
@@ -180,9 +207,18 @@ def check_reasons(simulation: TickSimulation, plan: Plan, ledger: Sequence[Tick]
         if tick.outcome is Outcome.EXPIRED and tick.execution_id is None:
             assert plan.expires_in is not None
             assert late >= plan.expires_in
+        is_dated = (tick.reason or "").startswith("calendar: ")
+        assert is_dated is (tick.outcome is not Outcome.MISSED and is_skipped(plan, tick.due)), tick
         if plan.overlap is Overlap.SKIP and tick.outcome in {Outcome.STARTED, Outcome.SKIPPED}:
             check_overlap(simulation, tick, rows)
-    assert plan.overlap is Overlap.SKIP or all(tick.outcome is not Outcome.SKIPPED for tick in ledger)
+        assert tick.outcome is not Outcome.SKIPPED or is_dated or plan.overlap is Overlap.SKIP, tick
+    assert any(is_skipped(plan, moment) for moment in due) is bool(plan.skip)
+
+
+def is_skipped(plan: Plan, moment: int) -> bool:
+    """Whether the clocks in the plan's zone show one of its dates then."""
+    day = datetime.fromtimestamp(moment / 1000, ZoneInfo(plan.timezone)).date().isoformat()
+    return any(first <= day <= (last or first) for first, _, last in (text.partition("..") for text in plan.skip))
 
 
 def check_moment(simulation: TickSimulation, tick: Tick, expected: int, happened: int) -> None:

@@ -9,16 +9,17 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fastlane.errors import QueueDown
 from fastlane.models import transitions
-from fastlane.models.cron import read_cron
+from fastlane.models.cron import Cron, read_cron, resolved
 from fastlane.models.job import Ending, Execution, Spec, Started
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.skip_dates import read_range
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.queue.port import TICKS, Claim, EntryKind, Lane, Lease
@@ -49,14 +50,16 @@ REPAIRED_AFTER = LEASE + BUILDER_LOST_AFTER
 
 @dataclass(frozen=True)
 class Plan:
-    """A job to be watched: ``lasts`` minutes is what each of its executions takes."""
+    """A job to be watched: ``lasts`` minutes is what each of its executions takes. ``skip``: ranges of dates, as the API takes them."""
 
     cron: str
     timezone: str
     overlap: Overlap = Overlap.ALLOW
     catch_up: CatchUp = CatchUp.LATEST
     lasts: int = 0
+    spread: int = 0
     expires_in: int | None = None
+    skip: tuple[str, ...] = ()
 
 
 @dataclass
@@ -264,10 +267,27 @@ class TickSimulation:
     async def plan(self, plan: Plan) -> None:
         """Somebody enqueues this job."""
         services = services_of(self.store, self.queue, self.clock, POOLS)
-        schedule = Schedule(ScheduleKind.CRON, None, read_cron(plan.cron, plan.timezone), plan.overlap, plan.catch_up)
+        cron = read_cron(plan.cron, plan.timezone).spread_over(plan.spread)
+        schedule = Schedule(ScheduleKind.CRON, None, cron, plan.overlap, plan.catch_up, skip=tuple(map(read_range, plan.skip)))
         job = await services.submissions.enqueue("task", Spec("ubuntu:latest", None, expires_in=plan.expires_in), schedule)
         await services.outbox.close()
         self.plans[job.job_id] = plan
+
+    async def cron_of(self, job_id: str) -> Cron:
+        """The cron of a job, with what was chosen for the job."""
+        job = await self.store.job(job_id)
+        assert job is not None
+        assert job.schedule.cron is not None
+        return job.schedule.cron
+
+    async def in_numbers(self, plan: Plan) -> Plan:
+        """The plan as its job has it: with the numbers that were chosen for each H."""
+        cron = await self.cron_of(next(job_id for job_id, own in self.plans.items() if own is plan))
+        return plan if cron.seed is None else replace(plan, cron=resolved(cron.text, cron.seed))
+
+    async def delay_of(self, job_id: str) -> int:
+        """By how much the due times of a job are delayed."""
+        return (await self.cron_of(job_id)).delay
 
     def plan_of(self, row: Execution) -> Plan:
         """The plan of this execution's job."""

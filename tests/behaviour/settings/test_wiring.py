@@ -20,6 +20,7 @@ from fastlane.executors.swarm.hosts import HostRules
 from fastlane.executors.swarm.registries import Registries
 from fastlane.models.host import Endpoint, Reserve
 from fastlane.scheduler.ports import Ports
+from fastlane.sealing import Sealing
 from fastlane.web.server import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -53,6 +54,7 @@ min_free_disk = "3%"
 unused_images_after = "15m"
 usage_every = "18s"
 service_labels = true
+mcp = "read"
 keep_jobs = "31d"
 keep_executions = "32d"
 max_executions = 33
@@ -61,6 +63,7 @@ max_total_log_bytes = "6MiB"
 keep_deliveries = "5d"
 keep_history = "35d"
 keep_events = "36d"
+receipt_keys = "0123456789abcdef0123456789abcdef wired-wired-wired-wired-wired-wired"
 webhook_allow = ["10.9.0.0/16"]
 webhook_timeout = "23s"
 smtp_host = "smtp.example.com"
@@ -98,6 +101,9 @@ match = ""
 hosts = ["10.0.0.8:2375"]
 insecure = true
 maxRunning = 5
+[[calendars]]
+name = "holidays"
+dates = ["2026-12-25"]
 [[registries]]
 host = "registry.example.com"
 username = "ci"
@@ -195,6 +201,10 @@ async def test_settings_of_http_reach_the_handlers(wiring: Wiring) -> None:
     assert wiring.web.listen_is_loopback
 
 
+async def test_the_calendars_are_those_that_jobs_may_name(wiring: Wiring) -> None:
+    assert wiring.ports.pools.calendars == wiring.settings.calendars != ()
+
+
 async def test_the_metrics_are_served_where_the_settings_say(wiring: Wiring) -> None:
     headers, url = {"Authorization": f"Bearer {TOKEN}"}, f"http://127.0.0.2:{wiring.running.metrics_port}/metrics"
     async with aiohttp.ClientSession(headers=headers) as client, client.get(url) as answer:
@@ -208,6 +218,7 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     kept, day = made.retention, 86_400_000
     assert (kept.rules.jobs, kept.rules.executions, kept.rules.max_executions, kept.rules.logs) == (31 * day, 32 * day, 33, 3 * day)
     assert (kept.deliveries, kept.history, kept.events, kept.log_bytes) == (5 * day, 35 * day, 36 * day, 6 * 1024 * 1024)
+    assert made.receipt_keys == settings.receipt_keys == ("0123456789abcdef" * 2, "wired-wired-wired-wired-wired-wired")
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
 
@@ -252,6 +263,10 @@ async def test_spans_go_to_the_collector_that_the_settings_name(wiring: Wiring) 
 async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wiring: Wiring, shared_redis: RealRedis) -> None:
     assert wiring.positional["SqliteStore"] == (wiring.settings.store_path,)
     assert wiring.positional["RedisQueue"] == wiring.positional["RedisHints"] == (shared_redis.url, "wired")
+
+
+async def test_removals_are_sealed_where_there_are_keys(wiring: Wiring) -> None:
+    assert isinstance(wiring.running.store.retention.notes, Sealing)
 
 
 async def test_the_pools_reach_the_services(wiring: Wiring) -> None:

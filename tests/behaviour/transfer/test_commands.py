@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from fastlane.models.backfill import Backfill
 from fastlane.queue.port import Report
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
@@ -15,13 +17,15 @@ from tests.support.factories import new, new_job
 
 @pytest.fixture
 async def filled(tmp_path: Path) -> Path:
-    """The data folder of a fastlane with two jobs, of which one is due."""
+    """The data folder of a fastlane with two jobs, of which one is due and has a backfill under way."""
     folder = tmp_path / "from"
     folder.mkdir()
     store = SqliteStore(folder / "fastlane.db")
     await store.open()
     await store.create(*new())
-    await store.create(new_job(at=2_000), None, None)
+    due = new_job(at=2_000)
+    await store.create(due, None, None)
+    assert await store.backfills.write(Backfill(due.id, due.task_id, due.incarnation, "r", 5, 1, 3, 1, 3, (2, 3), 0, succeeded=1))
     await store.close()
     return folder
 
@@ -39,6 +43,7 @@ def test_a_packed_file_is_imported_and_says_what_is_due(fastlane: Run, filled: P
     assert "All dispatch is paused" in said
     assert "Due already (1):\n  1970-01-01T00:00:02Z  my-task/" in said
     assert "Under way when it was exported (1):\n  enqueued my-task/" in said
+    assert re.search(r"`fastlane backfill JOB --stop`.* \(1\):\n  my-task/[\w-]+  2 of 3 due times have not begun\n", said)
     again = fastlane("export", "--data-dir", "to")
     assert sorted(again.stdout.splitlines()[2:-1]) == sorted(gzip.decompress(file.read_bytes()).splitlines()[2:-1])
 
@@ -66,7 +71,7 @@ def test_a_bad_file_changes_nothing(fastlane: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("{}\n")
     imported = fastlane("import", "bad.jsonl", "--data-dir", "to")
     assert (imported.returncode, imported.stdout) == (1, b"")
-    assert imported.stderr == b"fastlane: bad.jsonl, line 1: this is no line of an export, or it is damaged\n"
+    assert imported.stderr == b"fastlane: bad.jsonl, line 1: this is not a line of an export, or it is damaged\n"
     assert not (tmp_path / "to").exists()
 
 

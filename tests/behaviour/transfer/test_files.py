@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
+from fastlane.models.backfill import Backfill
 from fastlane.models.event import Event, EventKind
 from fastlane.models.log import STDOUT, Head, Piece
 from fastlane.storage.sqlite.store import SqliteStore
@@ -18,6 +19,8 @@ from fastlane.storage.transfer.files import export
 from fastlane.storage.transfer.lines import Line
 from tests.support.factories import chunk, new, new_job
 from tests.support.intercept import failing, intercept
+
+BACKFILL = files.encode(Backfill("j", "t", "i", "r", 5, 1, 4, 2, 3, (2, 3), 7))
 
 
 def quiet(_: Line) -> None:
@@ -40,22 +43,24 @@ async def lines(tmp_path: Path) -> list[bytes]:
     ("spoil", "words"),
     [
         (lambda lines: lines[:-1], "the export was cut: its last line is missing"),
+        (lambda lines: [*lines[:2], BACKFILL, *lines[2:]], "line 3: this backfill does not follow its job"),
         (lambda lines: [*lines[:3], *lines[4:]], "line 4: this tick does not follow its job"),
         (lambda lines: [*lines[:-2], lines[-1]], "lines of the export are missing"),
         (lambda lines: lines[1:], "line 1: an export begins with"),
         (lambda lines: [*lines, lines[2]], "more after the end"),
-        (lambda lines: [*lines[:2], b"{}\n", *lines[3:]], "line 3: this is no line of an export"),
+        (lambda lines: [*lines[:2], b"{}\n", *lines[3:]], "line 3: this is not a line of an export"),
         (lambda lines: [*lines[:2], b'{"planet": {}}\n', *lines[3:]], "line 3: no export has a line of the kind 'planet'"),
         (lambda lines: [lines[0].replace(b'"format":2', b'"format":3'), *lines[1:]], "a newer fastlane wrote this export"),
         (lambda lines: [*lines[:2], lines[2].replace(b"image", b"imago"), *lines[3:]], "line 3: job"),
-        (lambda lines: [*lines[:1], b'{"pauses": {"names": [1]}}\n', *lines[2:]], "line 2: this is no line of an export"),
-        (lambda lines: [*lines[:1], b'{"pauses": {"names": "pool"}}\n', *lines[2:]], "line 2: this is no line of an export"),
+        (lambda lines: [*lines[:1], b'{"pauses": {"names": [1]}}\n', *lines[2:]], "line 2: this is not a line of an export"),
+        (lambda lines: [*lines[:1], b'{"pauses": {"names": "pool"}}\n', *lines[2:]], "line 2: this is not a line of an export"),
         (lambda _: [], "the file is empty"),
         (lambda lines: [line.replace(b'"ubuntu', b'"debian') for line in lines], "the digest in its last line does not fit"),
         (lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]], "follow its job|does not fit"),
     ],
     ids=[
         "no end",
+        "a backfill",
         "no job",
         "a line less",
         "no start",
@@ -107,6 +112,36 @@ async def test_a_value_of_another_type_is_refused_before_anything_is_imported(
     (tmp_path / "typed.jsonl").write_bytes(b"".join([*lines[:2], json.dumps(job).encode() + b"\n", *lines[3:]]))
     with pytest.raises(FastlaneError, match=f"line 3: {field} "):
         files.check(tmp_path / "typed.jsonl", quiet)
+
+
+@pytest.mark.parametrize("lay", [lambda part, victim: part.symlink_to(victim), lambda part, victim: part.hardlink_to(victim)])
+async def test_what_is_laid_in_the_way_of_an_export_after_its_last_look_gets_none_of_it(
+    lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay: Callable[[Path, Path], None]
+) -> None:
+    """A link that was there before is removed. One that comes between the removal and the opening is not written through, and neither is
+    a file that somebody has open."""
+    victim, unlink = tmp_path / "victim", Path.unlink
+    victim.write_text("precious")
+
+    def lose_the_race(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        lay(path, victim)
+
+    async def again() -> AsyncIterator[Line]:
+        for text in lines:
+            yield files.decode(text)
+
+    monkeypatch.setattr(Path, "unlink", lose_the_race)
+    with pytest.raises(FileExistsError):
+        await files.write(again(), tmp_path / "again.jsonl", quiet)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "again.jsonl").exists()
+
+
+def test_a_backfill_whose_due_times_are_no_moments_is_refused() -> None:
+    assert files.encode(files.decode(BACKFILL)) == BACKFILL
+    with pytest.raises(FastlaneError, match="remaining or open of the backfill of job j has no due times"):
+        files.decode(BACKFILL.replace(b"[2,3]", b'[2,\\"x\\"]'))
 
 
 async def test_a_file_is_on_the_disk_before_it_takes_its_name(lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

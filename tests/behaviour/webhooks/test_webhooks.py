@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from fastlane.models.notify import NotificationTrigger
 from tests.behaviour.webhooks.conftest import NEW, OLD
 from tests.support.fastlane import Fastlane
 from tests.support.receiver import Receiver
@@ -104,7 +105,7 @@ async def test_what_is_shown_of_a_job_hides_the_values_of_headers_and_can_be_put
     assert b"secret-word" not in answer.body
     shown = {"url": url.replace("secret-word", "********"), "headers": {"X-Key": "********"}, "retries": 2}
     definition = answer.json["job"]["definition"]
-    assert definition["webhooks"] == {"succeeds": [], "fails": [shown], "finishes": [], "late": [], "recovered": []}
+    assert definition["webhooks"] == {**{trigger: [] for trigger in NotificationTrigger}, "fails": [shown]}
     assert answer.json["job"]["metadata"]["webhooks"] == definition["webhooks"]
     refused = await crew.put(path, definition)
     assert refused.status == 400

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown, RefusedForNow
 from fastlane.models.host import HostView
-from fastlane.models.job import Execution, FailureReason
+from fastlane.models.job import Execution
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import Report
 from fastlane.scheduler import worker

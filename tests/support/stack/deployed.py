@@ -28,7 +28,7 @@ ON_ONE_NODE = {**SERVICES, "api": 1, "engine-2": 0, "engine-3": 0}
 PARTS = ("swarm-stack.yml", "stack", "docs/install.md", "examples/monitoring")
 UPDATE_ENDS = ("completed", "paused", "rollback_completed", "rollback_paused")
 WEBHOOK_SECRET = f"whsec_{base64.b64encode(b's' * 32).decode()}"
-UP_WITHIN = 240.0
+UP_WITHIN = 480.0
 """Seconds within which a deployment is complete: a deadline, not a measurement."""
 
 HERE = """

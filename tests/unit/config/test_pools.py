@@ -64,6 +64,12 @@ def test_a_pool_may_keep_its_history_for_longer_or_less_long():
         assert words in "\n".join(said)
 
 
+def test_tasks_of_a_pool_take_turns_where_it_says_so():
+    assert [pool().fair_share, pool(fairShare=True).fair_share, pool(fairShare=False).fair_share] == [False, True, False]
+    assert ["fairShare" in json.loads(POOLS.show((pool(fairShare=on),)))[0] for on in (True, False)] == [True, False]
+    assert faults(fairShare="often") == ["pool 1: fairShare 'often' is neither true nor false"]
+
+
 def test_a_pool_may_let_executions_run_for_longer_than_the_others():
     assert (pool().hard_timeout, pool(hardTimeout="6h").hard_timeout) == (None, 21_600)
     (fault,) = faults(hardTimeout=60)

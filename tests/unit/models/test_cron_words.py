@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from fastlane.models.cron import FIELDS, describe, parse_fields
+from fastlane.models.cron import FIELDS, parse_fields
+from fastlane.models.cron_words import describe
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.delivery import KEPT, MAX_DELAY, NO_OUTCOME, Delivery, DeliveryState, Reply, back_off, deliveries_of
+from fastlane.models.delivery import KEPT, MAX_DELAY, NO_OUTCOME, Delivery, DeliveryState, EndFacts, Reply, back_off, deliveries_of
 from fastlane.models.notify import NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
@@ -15,7 +15,7 @@ FAILED, TAKEN = Reply(500, "it answered 500"), Reply(200)
 
 
 def fresh() -> Delivery:
-    (delivery,) = deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(HOOK,))), (), will_retry=False, now=100)
+    (delivery,) = deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(HOOK,))), (), EndFacts(), now=100)
     return delivery
 
 
@@ -78,7 +78,7 @@ def test_the_waits_grow_to_six_hours() -> None:
 @pytest.mark.parametrize("status", [status for status in Status if status.final])
 def test_which_lists_are_told(status: Status) -> None:
     webhooks = tuple(Webhook(trigger, f"https://example.com/{trigger}") for trigger in NotificationTrigger)
-    found = deliveries_of(make_execution(status=status, spec=make_spec(webhooks=webhooks)), (), will_retry=True, now=1)
+    found = deliveries_of(make_execution(status=status, spec=make_spec(webhooks=webhooks)), (), EndFacts(will_retry=True), now=1)
     wanted = {
         Status.DONE: {"succeeds", "finishes"},
         Status.STOPPED: {"finishes"},
@@ -90,8 +90,8 @@ def test_which_lists_are_told(status: Status) -> None:
 
 def test_a_pools_webhooks_are_told_only_of_jobs_without_any() -> None:
     pools = (Pool("a", "a", ("h",)), Pool("t", "t", ("h",), webhooks=(HOOK,)), Pool("all", "", ("h",)))
-    of_pool = deliveries_of(make_execution(status=Status.DONE), pools, will_retry=False, now=1)
+    of_pool = deliveries_of(make_execution(status=Status.DONE), pools, EndFacts(), now=1)
     assert [one.target for one in of_pool] == [HOOK]
     own = Webhook(NotificationTrigger.FAILS, "https://example.com/own")
-    assert deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(own,))), pools, will_retry=False, now=1) == []
-    assert deliveries_of(make_execution(status=Status.DONE, task_id="other"), pools, will_retry=False, now=1) == []
+    assert deliveries_of(make_execution(status=Status.DONE, spec=make_spec(webhooks=(own,))), pools, EndFacts(), now=1) == []
+    assert deliveries_of(make_execution(status=Status.DONE, task_id="other"), pools, EndFacts(), now=1) == []

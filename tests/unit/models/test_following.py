@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.job import Failure, FailureReason
+from fastlane.models.job import Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.streams.follower import (
     AwaitStart,

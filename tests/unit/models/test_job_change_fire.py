@@ -8,8 +8,9 @@ import pytest
 
 from fastlane.models.access import Requester
 from fastlane.models.cron import Cron
-from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec, is_under_way
+from fastlane.models.job import Execution, Failure, Job, Spec, is_under_way
 from fastlane.models.job_change import JobChange, fire
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, cron_key, execution_id, make_tick, once_key, tick_id

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.cron import Cron
-from fastlane.models.job import Failure, FailureReason
+from fastlane.models.job import Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, awaited, meet, replaced

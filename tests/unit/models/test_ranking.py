@@ -44,3 +44,22 @@ def test_what_was_placed_since_spreads_over_all_hosts() -> None:
         chosen = ranking.best(placed) or ""
         placed[chosen] = placed.get(chosen, 0) + 1
     assert placed == dict.fromkeys(NAMES, 3)
+
+
+@given(
+    pool=st.lists(st.sampled_from(NAMES), min_size=1, unique=True),
+    rule=rules,
+    seen=st.lists(views, max_size=len(NAMES)),
+    placed=st.dictionaries(st.sampled_from(NAMES), st.integers(0, 4)),
+    avoid=st.sampled_from(NAMES),
+)
+def test_a_host_that_is_avoided_is_chosen_only_when_no_other_may_be(
+    pool: Sequence[str], rule: Mapping[str, HostRule], seen: Sequence[HostView], placed: Mapping[str, int], avoid: str
+) -> None:
+    named = sorted(pool, key=avoid.__eq__)  # the avoided one last: among equals, the order of the pool decides
+    made = Pool("p", "", tuple(named), rules={name: found for name, found in rule.items() if name in pool})
+    hosts = [replace(view, name=name) for view, name in zip(seen, NAMES, strict=False)]
+    shut = [replace(host, running=host.running + placed.get(host.name, 0)) for host in hosts]
+    shut = [replace(host, usable=False, reason="is avoided") if host.name == avoid else host for host in shut]
+    ranking = Ranking(made, hosts)
+    assert ranking.best(placed, avoid) == (place(made, shut).host or ranking.best(placed))

@@ -1,13 +1,27 @@
 """Whether another attempt follows, and when."""
 
+from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from fastlane.models.job import FailureReason, backoff, next_attempt
+from fastlane.models.container import Resources
+from fastlane.models.job import Failure, Spec, retry_due
+from fastlane.models.retry import FailureReason, OnOom, Remedy, RetryOn, backoff, more_memory
+from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
+from tests.support.factories import make_execution, make_spec
 
 TICK = "5f2c1f0e-7f0b-5b7e-9a53-0d1f2f3a4b5c"
 ENDED = 1_800_000_000_000
+
+
+def due_after(attempt: int, reason: FailureReason | None, exit_code: int | None = None, **spec: Any) -> int | None:
+    """When the attempt after this one is due."""
+    failure = None if reason is None else Failure(reason, "it said so")
+    values = {"tick_id": TICK, "attempt": attempt, "failure": failure, "exit_code": exit_code, "finished_at": ENDED}
+    return retry_due(make_execution(status=Status.FAILED, spec=Spec("ubuntu", **spec), **values))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +46,7 @@ ENDED = 1_800_000_000_000
 def test_an_attempt_is_followed_by_another_only_for_what_may_pass(
     attempt: int, reason: FailureReason | None, retries: int, again: bool
 ) -> None:
-    due = next_attempt(TICK, attempt, reason, retries=retries, retry_delay=None, finished_at=ENDED)
+    due = due_after(attempt, reason, retries=retries)
     assert (due is not None) is again
     assert due is None or due > ENDED
 
@@ -57,7 +71,7 @@ def test_the_delay_doubles_from_a_second_up_to_ten_minutes(attempt: int, shortes
 
 
 def test_every_worker_derives_the_same_moment() -> None:
-    due = {next_attempt(TICK, 3, FailureReason.EXIT, retries=5, retry_delay=None, finished_at=ENDED) for _ in range(5)}
+    due = {due_after(3, FailureReason.EXIT, retries=5) for _ in range(5)}
     assert due == {ENDED + 4_462}
 
 
@@ -68,5 +82,60 @@ def test_the_jitter_differs_between_ticks_and_between_attempts() -> None:
 
 @pytest.mark.parametrize(("attempt", "retry_delay"), [(1, 5_000), (4, 5_000), (1, 0), (2, 3_600_000)])
 def test_a_delay_of_the_users_own_is_kept_as_it_is(attempt: int, retry_delay: int) -> None:
-    due = next_attempt(TICK, attempt, FailureReason.EXIT, retries=9, retry_delay=retry_delay, finished_at=ENDED)
+    due = due_after(attempt, FailureReason.EXIT, retries=9, retry_delay=retry_delay)
     assert due == ENDED + retry_delay
+
+
+OOM_OR_75 = RetryOn((FailureReason.OOM, FailureReason.IMAGE), (75,))
+
+
+@pytest.mark.parametrize(
+    ("reason", "exit_code", "again"),
+    [
+        (FailureReason.OOM, 137, True),
+        (FailureReason.IMAGE, None, True),
+        (FailureReason.EXIT, 75, True),
+        (FailureReason.KILLED, 75, True),
+        (FailureReason.EXIT, 1, False),
+        (FailureReason.KILLED, 137, False),
+        (FailureReason.HOST_LOST, None, False),
+        (FailureReason.ENGINE, None, False),
+        (None, None, False),
+    ],
+)
+def test_a_job_that_says_so_is_tried_again_after_these_reasons_and_exit_codes_alone(
+    reason: FailureReason | None, exit_code: int | None, again: bool
+) -> None:
+    assert (due_after(1, reason, exit_code, retries=1, retry_on=OOM_OR_75) is not None) is again
+    assert due_after(2, reason, exit_code, retries=1, retry_on=OOM_OR_75) is None
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("rule", "had", "limit", "gets"),
+    [
+        (OnOom(2.0), GIB, None, 2 * GIB),
+        (OnOom(2.0, 8 * GIB), 4 * GIB, None, 8 * GIB),
+        (OnOom(2.0, 8 * GIB), 6 * GIB, None, 8 * GIB),
+        (OnOom(2.0, 8 * GIB), 6 * GIB, 7 * GIB, 7 * GIB),
+        (OnOom(1.5), GIB, 4 * GIB, 3 * GIB // 2),
+        (OnOom(2.0), 4 * GIB, 4 * GIB, 4 * GIB),
+        (OnOom(2.0, GIB), 2 * GIB, GIB, 2 * GIB),  # it never gets less
+    ],
+)
+def test_more_memory_is_bounded_by_the_rule_and_the_pool(rule: OnOom, had: int, limit: int | None, gets: int) -> None:
+    assert more_memory(rule, had, [limit]) == gets
+
+
+def test_only_the_attempt_after_one_that_ran_out_of_memory_has_more() -> None:
+    spec = make_spec(retries=5, resources=Resources(memory=GIB), on_oom=OnOom(2.0))
+    found = []
+    one = make_execution(spec=spec, status=Status.FAILED, host="h1", finished_at=ENDED)
+    for reason in (FailureReason.OOM, FailureReason.OOM, FailureReason.EXIT, FailureReason.HOST_LOST, FailureReason.EXIT):
+        one = replace(one, failure=Failure(reason, "it said so"), host="h1")
+        one = next_execution(one, due=ENDED, now=ENDED, limit=8 * GIB)
+        found.append((one.spec.resources.memory, one.spec.remedy))
+    more, most = 2 * GIB, 4 * GIB
+    assert found == [(more, Remedy(memory=GIB)), (most, Remedy(memory=more)), (most, None), (most, Remedy(avoid="h1")), (most, None)]

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.access import Requester
-from fastlane.models.job import Execution, Failure, FailureReason
+from fastlane.models.job import Execution, Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.models.trace import TraceContext, container_context, execution_span, spans_of
 from tests.support.factories import make_execution

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fastlane.models import transitions
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.job import Ending, Execution, Failure, Started
 from fastlane.models.log import Head
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import FINAL, STARTING, Status
 from fastlane.models.transitions import RULES, ExecutionChange
 from tests.support.factories import make_execution
@@ -47,6 +48,7 @@ TABLE = {
     "cancel": Row(lambda e: transitions.cancel(e, now=NOW), ENQUEUED, Status.STOPPED, False),
     "expire": Row(lambda e: transitions.expire(e, now=NOW), ENQUEUED, Status.EXPIRED, False),
     "release": Row(transitions.release, ENQUEUED, None, False),
+    "plan": Row(lambda one: transitions.plan(one, one.spec), ENQUEUED, None, True),
     "take-over": Row(transitions.take_over, STARTING, None, True),
     "re-place": Row(lambda e: transitions.re_place(e, host="h2"), PULLING, None, True, bound=False),
     "bind": Row(
@@ -69,6 +71,7 @@ TABLE = {
     "end-by-hand": Row(lambda e: transitions.end_by_hand(e, an_ending(Status.STOPPED), now=NOW), STARTING, Status.STOPPED, False),
     "settle": Row(transitions.settle, FINAL, None, False, settled=False),
     "clean": Row(transitions.clean, FINAL, None, False, settled=True),
+    "stand-for": Row(lambda one: transitions.stand_for(one, sequence=9), FINAL, None, False),
 }
 
 SITUATIONS = [
@@ -148,7 +151,7 @@ def test_a_final_status_is_never_changed(final: Status) -> None:
         change = row.make(an_execution())
         for settled, service in itertools.product((False, True), (None, "s")):
             if change.permitted(an_execution(status=final, settled=settled, service_id=service)):
-                assert set(change.values) <= {"settled", "cleaned"}
+                assert set(change.values) <= {"settled", "cleaned", "sequence"}
 
 
 def test_statuses_only_move_forward() -> None:
@@ -164,7 +167,7 @@ def test_an_owners_write_needs_its_epoch_and_an_epoch_only_grows() -> None:
         change = row.make(an_execution())
         assert change.epoch == (EPOCH if row.fenced else None)
         assert change.values.get("epoch", EPOCH + 1) == EPOCH + 1
-    assert {name for name, row in TABLE.items() if "epoch" in row.make(an_execution()).values} == {"claim", "take-over"}
+    assert {name for name, row in TABLE.items() if "epoch" in row.make(an_execution()).values} == {"claim", "plan", "take-over"}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -187,8 +190,10 @@ def test_no_two_changes_can_be_taken_for_each_other() -> None:
 
 def test_a_change_names_only_fields_that_an_execution_has() -> None:
     fields = {field.name for field in dataclasses.fields(Execution)}
-    for row in TABLE.values():
-        assert set(row.make(an_execution()).values) <= fields - {"id", "op", "job_id", "task_id", "tick_id", "spec"}
+    for name, row in TABLE.items():
+        changed = set(row.make(an_execution()).values)
+        assert changed <= fields - {"id", "op", "job_id", "task_id", "tick_id"}
+        assert name == "plan" or "spec" not in changed  # what it runs stays; the plan says where
 
 
 def test_a_claim_says_where_and_when() -> None:

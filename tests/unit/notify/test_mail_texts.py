@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.delivery import Delivery, MailQuota, deliveries_of
-from fastlane.models.job import Failure, FailureReason
+from fastlane.models.delivery import Delivery, EndFacts, MailQuota, deliveries_of
+from fastlane.models.job import Failure
 from fastlane.models.notify import MAX_ADDRESS, Mailbox, NotificationTrigger, read_address
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.notify.mail import mail_writer
 from fastlane.notify.port import MailMessage, MailParts
@@ -26,7 +27,7 @@ def mail(parts: MailParts = MailParts(), public_url: str | None = "https://fl.ex
     given = {"status": Status.FAILED, "exit_code": 3, "started_at": 1_000, "finished_at": 3_500, "spec": spec} | fields
     execution = make_execution(**given)
     delivery: Delivery
-    (delivery,) = deliveries_of(execution, (), will_retry=True, now=9)
+    (delivery,) = deliveries_of(execution, (), EndFacts(will_retry=True), now=9)
     words = ("secret", "token")
     return mail_writer(payload_maker(public_url, words), redaction_of(words).message, 3600)(execution, delivery, parts)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fastlane.models.job import Execution
+from fastlane.models.job import Execution, Job
 from fastlane.models.log import Head
 from fastlane.models.transitions import ExecutionChange
 from fastlane.scheduler.leases import Assignment
@@ -22,6 +22,9 @@ class Row:
             return None
         self.execution_now = replace(self.execution_now, **change.values)
         return self.execution_now
+
+    async def followers(self, _job_id: str, _limit: int) -> list[Job]:
+        return []
 
     async def log_head(self, _id: str) -> Head:
         return Head()

@@ -49,6 +49,7 @@ def test_a_host_without_a_limit_leaves_the_limit_to_its_pool() -> None:
 
 
 def test_ticks_are_asked_for_whatever_the_hosts_do() -> None:
+    assert claim_request((Pool("p", "", ("a",), 5, fair_share=True),), ALL, ROOMY).lanes == (Lane(TICKS, None), Lane("p", 5, fair=True))
     assert claim_request((), [], ROOMY).lanes == (Lane(TICKS, None),)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.delivery import Delivery, Reply, deliveries_of, quota_id
+from fastlane.models.delivery import Delivery, EndFacts, Reply, deliveries_of, quota_id
 from fastlane.models.job import Execution
 from fastlane.models.log import Head, Piece
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
@@ -56,7 +56,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 def failed(id: str, status: Status = Status.FAILED) -> tuple[Execution, Delivery]:
     execution = make_execution(id=id, status=status, spec=SPEC)
-    (delivery,) = deliveries_of(execution, (), will_retry=False, now=0)
+    (delivery,) = deliveries_of(execution, (), EndFacts(), now=0)
     return execution, delivery
 
 
@@ -148,7 +148,7 @@ async def test_a_template_of_a_pool_that_a_jobs_command_makes_too_long_is_not_se
         webhook = Webhook(NotificationTrigger.FINISHES, receiver.url, body={"text": "{{command}}" * 9})
         pools = (Pool("all", "", ("h",), webhooks=(webhook,)),)
         execution = make_execution(status=Status.DONE, spec=make_spec(command=("x" * 200_000,)))
-        (delivery,) = deliveries_of(execution, pools, will_retry=False, now=0)
+        (delivery,) = deliveries_of(execution, pools, EndFacts(), now=0)
         sender = WebhookSender(("127.0.0.1",), 5.0, "0")
         channel = WebhookChannel(Notifier(body_writer(payload_maker(None, ())), sender), pools)
         reply = await channel.send(execution, delivery, 1)

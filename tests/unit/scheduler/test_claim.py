@@ -1,10 +1,14 @@
 """Which execution a worker claims, and why it declines another one."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from fastlane.models.host import HostView
+from fastlane.models.placement import Ranking
 from fastlane.models.pool import Pool
+from fastlane.models.retry import Remedy
 from fastlane.models.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.queue.port import TICKS, EntryKind, Lease
@@ -28,6 +32,17 @@ def test_an_execution_of_the_pool_in_whose_lane_it_is_is_claimed_for_the_host() 
     assert decision.change is not None
     expected = {"status": Status.PULLING, "epoch": 1, "host": HOST, "pool": "default", "placed_at": NOW}
     assert {name: decision.change.values[name] for name in expected} == expected
+
+
+def test_an_attempt_after_a_lost_host_is_claimed_for_another_one_if_there_is_one() -> None:
+    pool = Pool("default", "task", (HOST, "h:2"))
+    row = make_execution(task_id="task", spec=replace(make_execution().spec, remedy=Remedy(avoid=HOST)))
+    for others, expected in (([], HOST), ([HostView("h:2", usable=True)], "h:2")):
+        ranking = Ranking(pool, [HostView(HOST, usable=True), *others])
+        for execution, host in ((row, expected), (make_execution(task_id="task"), HOST)):
+            change = decide(execution, situation(pools=(pool,), ranking=ranking)).change
+            assert change is not None
+            assert change.values["host"] == host
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from fastlane.executors.port import EngineService, Phase, TaskEnd
-from fastlane.models.job import Execution, FailureReason, Spec, Started
+from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.models.job import Execution, Spec, Started
+from fastlane.models.log import Head
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Limits, RecordEnd, verdict_of
+from fastlane.scheduler.verdict import Limits, RecordEnd, ending_of, verdict_of
 from tests.support.defaults import default_limits
 from tests.unit.scheduler.situations import (
     ASKED,
@@ -373,3 +375,21 @@ def test_a_recorded_start_is_not_recorded_again() -> None:
 
 def test_what_never_started_has_no_start() -> None:
     assert finish(pulling(), never_started(TaskEnd.IMAGE, "No such image")).started is None
+
+
+@pytest.mark.parametrize(
+    ("task", "is_cut"),
+    [
+        (ended(TaskEnd.KILLED, None, message="task: non-zero exit (255)"), True),
+        (ended(TaskEnd.KILLED, 143), True),
+        (ended(TaskEnd.LOST, None), True),
+        (ended(TaskEnd.KILLED, 137), False),
+        (ended(TaskEnd.EXITED, 3), False),
+        (ended(TaskEnd.EXITED, 0), False),
+    ],
+)
+def test_a_log_may_be_cut_where_the_engine_was_down_when_its_container_ended(task: EngineTask, is_cut: bool) -> None:
+    """A container goes on when its engine is killed; what it writes until that is back goes nowhere."""
+    for execution in (running(), replace(running(), stop_requested_at=ASKED)):
+        end = ending_of(execution, a_service(task), task, NOW, default_limits())
+        assert end.with_log(Head(), lost=False).truncated is is_cut

@@ -11,8 +11,9 @@ import pytest
 from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.port import Activation, EngineService, Order
 from fastlane.models.host import HostView, reachable_manager, reachable_managers
-from fastlane.models.job import Execution, FailureReason, Spec
+from fastlane.models.job import Execution, Spec
 from fastlane.models.pool import Pull
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import EntryKind, Lease
 from fastlane.scheduler.leases import Assignment

@@ -4,7 +4,8 @@ import pytest
 
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container import Resources
-from fastlane.models.job import Failure, FailureReason
+from fastlane.models.job import Failure
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import failure_of, host_lost, host_removed, no_image, no_node, plain
 from tests.support.factories import make_execution, make_spec

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models import job_change
+from fastlane.models.cron import Cron
+from fastlane.models.ids import new_id
 from fastlane.models.job import Execution
 from fastlane.models.job_change import JobIdentity
 from fastlane.models.notify import NotificationTrigger, Webhook
-from fastlane.models.schedule import Schedule
+from fastlane.models.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.deliverer import Deliverer, Lateness
 from fastlane.storage.base import Store
@@ -174,3 +177,57 @@ async def test_a_late_job_is_late_until_its_expiration_and_told_once(store: Stor
     assert found == [1, 1, 0, 0]
     assert await events(store, job_id) == []
     assert list(await store.jobs_to_check(10 * HOUR, 10)) == []
+
+
+async def nightly(store: Store, now: int) -> str:
+    """A job that is due at 2:00, and to have succeeded by 6:00."""
+    cron = Schedule(ScheduleKind.CRON, None, Cron("0 2 * * *"))
+    identity = JobIdentity("t", "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002", 1)
+    change = job_change.create(identity, make_spec(webhooks=HOOKS, done_by="06:00"), cron, now=now, by=None)
+    await store.create(change.job, None, None)
+    return change.job.id
+
+
+async def test_an_older_due_time_that_is_run_again_does_not_stand_for_the_present_one(store: Store) -> None:
+    clock = Moments(1_000)
+    job_id = await nightly(store, clock.now())
+    clock.set(3 * HOUR)
+    again = await success(store, job_id, clock.now())
+    again = replace(again, spec=replace(again.spec, due_at=2 * HOUR - 24 * HOUR), scheduled_for=clock.now())
+    await watch(store, clock).succeeded(again)
+    job = await store.job(job_id)
+    assert job is not None
+    assert (job.late_since, job.check_at) == (None, 6 * HOUR)
+
+
+async def test_a_success_is_found_behind_older_due_times_that_were_run_again_after_it(store: Store) -> None:
+    clock = Moments(1_000)
+    job_id = await nightly(store, clock.now())
+    done = replace(await success(store, job_id, 3 * HOUR), scheduled_for=2 * HOUR)
+    again = await success(store, job_id, 4 * HOUR)
+    again = replace(again, id=new_id(1), sequence=2, spec=replace(again.spec, due_at=2 * HOUR - 24 * HOUR), scheduled_for=4 * HOUR)
+    for one in (done, again):
+        assert await store.insert(one)
+    clock.set(6 * HOUR)
+    await watch(store, clock).look()
+    job = await store.job(job_id)
+    assert job is not None
+    assert (job.late_since, job.check_at) == (None, 30 * HOUR)
+
+
+async def test_a_job_that_is_to_be_done_by_a_time_of_day_is_found_late_then_listed_and_recovers_once(store: Store) -> None:
+    clock = Moments(1_000)  # midnight in UTC
+    job_id = await nightly(store, clock.now())
+    for hours, late in ((5, 0), (6, 1), (7, 1)):
+        clock.set(hours * HOUR)
+        await watch(store, clock).look()
+        assert await store.count_late_jobs(10) == late
+    assert [(one.late_since, one.expect_every, one.done_by) for one in await store.late_jobs(10)] == [(6 * HOUR, None, "06:00")]
+    for due, events_then in ((2 * HOUR - 1, ["job.late"]), (2 * HOUR, ["job.late", "job.recovered"])):
+        done = replace(await success(store, job_id, 8 * HOUR), scheduled_for=due)
+        await watch(store, clock).succeeded(done)
+        await watch(store, clock).succeeded(done)
+        assert await events(store, job_id) == events_then
+    job = await store.job(job_id)
+    assert job is not None
+    assert (job.late_since, job.check_at) == (None, 30 * HOUR)

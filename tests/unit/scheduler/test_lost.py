@@ -6,7 +6,8 @@ import pytest
 
 from fastlane.executors.port import TaskEnd
 from fastlane.models.container import Container
-from fastlane.models.job import Execution, Failure, FailureReason, Spec
+from fastlane.models.job import Execution, Failure, Spec
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, verdict_of
 from tests.unit.scheduler.situations import (

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.job import Ending, Execution, Failure, FailureReason, Spec, Started, backoff, retry_due
+from fastlane.models.job import Ending, Execution, Failure, Spec, Started, retry_due
 from fastlane.models.notify import Mailbox, NotificationTrigger, Webhook
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason, backoff
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
 from tests.support.factories import make_execution

@@ -7,7 +7,8 @@ import pytest
 from fastlane.errors import HostDown, OrderRefused, ServiceGone
 from fastlane.executors.port import Phase, TaskEnd
 from fastlane.models.event import Obstacle
-from fastlane.models.job import Ending, FailureReason
+from fastlane.models.job import Ending
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import (
     MIN_PAUSE,

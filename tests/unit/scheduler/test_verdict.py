@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fastlane.executors.port import EngineService, EngineTask, Phase, TaskEnd
-from fastlane.models.job import Execution, Failure, FailureReason, Spec, Started
+from fastlane.models.job import Execution, Failure, Spec, Started
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.scheduler.verdict import ActivateService, Limits, RecordEnd, RecordStart, StopService, WaitUntil, task_of, verdict_of
 from tests.support.defaults import default_limits

@@ -7,9 +7,10 @@ from hypothesis import given, strategies as st
 from fastlane.models.access import Requester
 from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, ConfigFile, Container, Mount, MountKind, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
-from fastlane.models.job import Execution, Failure, FailureReason, Job, Spec
+from fastlane.models.job import Execution, Failure, Job, Spec
 from fastlane.models.log import Mark, Piece
 from fastlane.models.retention import NO_RETENTION, Retention
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import NO_RULES, CatchUp, EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
@@ -166,10 +167,11 @@ RULED = [
     for overlap, catch_up in ((Overlap.SKIP, None), (None, CatchUp.NONE), (Overlap.ALLOW, CatchUp.LATEST))
     for cron in (Cron("@daily"), Cron("@daily", "UTC", (Cron("@weekly"),)))
 ]
+ZONED = [replace(schedule, timezone="America/Lima") for schedule in (*CRONS[-2:], RULED[0])]
 MANUAL = [Schedule(ScheduleKind.MANUAL, overlap=overlap) for overlap in Overlap]
 
 
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *RULED, *CRONS])
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *MANUAL, *RULED, *CRONS, *ZONED])
 def test_a_schedule_comes_back(schedule):
     assert values.schedule_from_json(values.schedule_to_json(schedule)) == schedule
 

@@ -9,8 +9,10 @@ import pytest
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, StoreDown
 from fastlane.executors.port import Executor
 from fastlane.models.log import STDOUT, Chunk, Head, Mark
-from fastlane.storage.base import Store
-from fastlane.streams.pump import FIRST_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, LogEnd, Pump
+from fastlane.models.log_commands import LogFindings, Outputs
+from fastlane.storage.base import Slice, Store
+from fastlane.storage.logs import SliceBuilder
+from fastlane.streams.pump import FIRST_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, CommandReader, LogEnd, Pump
 from tests.support.clock import FakeClock, settle
 from tests.support.factories import joined
 from tests.unit.streams.pump_parts import MUCH, PIECES, Copying, Engine, Rows, appended, assert_whole, err, out
@@ -329,3 +331,41 @@ async def test_a_long_log_is_read_to_its_end_in_bounded_pieces() -> None:
     assert_whole(rows, log)
     assert len(rows.chunks) > 1
     assert all(len(joined(chunk.pieces, STDOUT)) <= MAX_WAITING + size for chunk in rows.chunks)
+
+
+async def test_what_another_pump_stored_is_read_from_the_store_and_what_this_one_stores_is_not_read_again() -> None:
+    """The worker was killed in the middle of a line, and of a log: the next one finds all of it, and nothing twice."""
+    log = [out(1, b"::set-output a=1\n::set-ou"), err(2, b"::error::broken\n"), out(3, b"tput b=2\n"), out(4, b"::set-output a=3")]
+    for stored in range(len(log) + 1):
+        rows, engine = ReadRows(), Engine(log)
+        if stored:
+            rows.chunks.append(Chunk("e", Head(), *appended(Head(), log[:stored], MUCH)))
+        reader = CommandReader(cast(Store, rows), "e")
+        end = await Pump(reader, cast(Executor, engine), FakeClock(), "e", most=MUCH).finish("h", "t1")
+        for _ in range(2):
+            assert await reader.findings(end.head) == LogFindings(Outputs({"b": "2", "a": "3"}), "broken")
+        assert rows.read_from == ([0] if stored else [])
+
+
+async def test_what_is_beyond_the_cap_is_not_read() -> None:
+    rows, engine = ReadRows(), Engine([out(1, b"::set-output a=1\n"), out(2, b"::set-output b=2\n")])
+    reader = CommandReader(cast(Store, rows), "e")
+    end = await Pump(reader, cast(Executor, engine), FakeClock(), "e", most=20).finish("h", "t1")
+    assert end.head.truncated
+    assert await reader.findings(end.head) == LogFindings(Outputs({"a": "1"}))
+
+
+class ReadRows(Rows):
+    """Rows that are read, too, whole at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_from: list[int] = []
+
+    async def read_log(self, _id: str, offset: int, _limit: int, _stream: int | None = None) -> Slice:
+        self.read_from.append(offset)
+        builder = SliceBuilder(offset, MUCH, None)
+        for chunk in self.chunks:
+            if chunk.end.offset > offset:
+                builder.add(chunk.end.offset, chunk.pieces)
+        return Slice(tuple(builder.pieces), builder.position)

@@ -160,6 +160,26 @@ async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
     assert hub.subscribers == []
 
 
+class LastWords(Rows):
+    """A store to which the last piece of a log is written, and then its end, just as the status is asked for."""
+
+    async def execution(self, id: str) -> Execution:
+        if not self.status.final:
+            self.pieces.append(Piece(1, 1, b"last words\n"))
+            self.status = Status.DONE
+        return await super().execution(id)
+
+
+async def test_what_is_written_just_before_the_end_is_handed_out_before_it():
+    one = Reader(cast(Store, LastWords(random.Random(5))), cast(Any, LossyHub(random.Random(5), 0.0)), BatchCache(9_000), "e")
+    follower = Batches()
+    try:
+        await asyncio.wait_for(follower.follow(one, Cursor("e", 0)), 30)
+    finally:
+        await one.close()
+    assert follower.data == b"last words\n"
+
+
 async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_elses_text(monkeypatch):
     monkeypatch.setattr(reader, "EVERY", 0.02)
     dice = random.Random(1)

@@ -1,7 +1,7 @@
 """The OpenAPI document: it names every route and method, says what validates, and nothing else does."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from fastlane.config.settings import Settings
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import pages
-from fastlane.web.api.job import JOB_BODY, NEEDED_STARTS
+from fastlane.web.api.job import JOB_BODY, NEEDED_FIELDS, NEEDED_STARTS
 from fastlane.web.api.job_body import JobRules, read_job
 from fastlane.web.http import query
 from fastlane.web.http.problems import Problem
@@ -116,7 +116,9 @@ def test_each_example_of_the_how_to_is_valid_by_the_document_and_by_the_server(n
     assert body in [example["value"] for example in _enqueue()["requestBody"]["content"]["application/json"]["examples"].values()]
 
 
-BESIDE = {**{name: {"cron": "@daily"} for name in NEEDED_STARTS}, "retryDelay": {"retries": 1}}
+BESIDE: dict[str, dict[str, Any]] = {name: {"cron": "@daily"} for name in NEEDED_STARTS}
+BESIDE |= {name: {"cron": "@daily"} for name in ("pauseAfter", "notifyAfter", "doneBy")}
+BESIDE |= {name: {"retries": 1, "concurrency": 1, "resources": {"memory": "64m"}} for name in NEEDED_FIELDS}
 """What some fields need beside them."""
 
 
@@ -292,8 +294,8 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"container": {"entrypoint": "tini -- sh", "hostname": "Worker.lan", "readOnly": False, "dns": ["10.0.0.53", "::1"]}},
         {
             "container": {
-                "capAdd": ["CAP_NET_ADMIN", "KILL"],
-                "capDrop": ["ALL"],
+                "capAdd": ["CAP_NET_ADMIN", "kill"],
+                "capDrop": ["ALL", "cap_chown"],
                 "sysctls": {"net.core.somaxconn": 1.0, "net.ipv4.x": "1 2"},
             }
         },
@@ -323,6 +325,24 @@ def test_a_server_with_users_says_how_to_log_in_and_where_nobody_has_to() -> Non
     open_to_all = {path for path, _, one in operations(content) if one["security"] == []}
     assert open_to_all == {path for path, resource in ROUTES.items() if resource.public}
     assert all({"401", "429"} <= one["responses"].keys() for _, _, one in operations(content) if one["security"])
+
+
+def references(part: Any) -> Iterator[str]:
+    """All that a part of the document refers to."""
+    if isinstance(part, dict):
+        if isinstance(found := part.get("$ref"), str):
+            yield found
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from references(one)
+
+
+def test_each_reference_of_the_document_leads_to_a_component() -> None:
+    found = set(references(DOCUMENT))
+    known = {f"#/components/{kind}/{name}" for kind, components in DOCUMENT["components"].items() for name in components}
+    assert found
+    assert found <= known
 
 
 def test_every_schema_of_the_document_is_a_json_schema() -> None:

@@ -1,5 +1,5 @@
-"""The commands ``fastlane apply`` and ``fastlane diff``: a team's schedules, kept in a file; and ``fastlane import-crontab``, which writes
-the file from a crontab."""
+"""The commands ``fastlane apply`` and ``fastlane diff``: a team's schedules, kept in a file; and those that write such a file:
+``fastlane import-crontab``, ``import-ofelia`` and ``export --compose``."""
 
 import json
 import os
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, say
+from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, message_of, say
+from fastlane.cli.client.forecast_days import impact_lines
 from fastlane.cli.client.output import echo, printable, printable_yaml
+from fastlane.cli.client.reference import find_job
 
 if TYPE_CHECKING:
     from fastlane.cli.client.job_file import JobSet
@@ -36,9 +38,12 @@ SECRET = "fastlane/secrets"
 @PROJECT
 @PRUNE
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--forecast", is_flag=True, help="Show what each job that changes does to its pool in the next 7 days, by itself.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of such files, for editors.")
 @CONTEXT
-def apply(names: tuple[Any, ...], project: str | None, prune: bool, dry_run: bool, schema: bool, context: str | None) -> None:
+def apply(
+    names: tuple[Any, ...], project: str | None, prune: bool, dry_run: bool, forecast: bool, schema: bool, context: str | None
+) -> None:
     """Makes the jobs on the server equal to a file, and shows each change. The second time it changes nothing.
 
     The file has schedules, or is a compose file with `jobs:` or `x-jobs:`. Every job is checked before the first one is changed. ${NAME} in
@@ -48,13 +53,14 @@ def apply(names: tuple[Any, ...], project: str | None, prune: bool, dry_run: boo
     Examples:
       fastlane apply -f jobs.yaml
       fastlane apply -f jobs.yaml --prune
+      fastlane apply -f jobs.yaml --dry-run --forecast
       fastlane apply -f compose.yaml --project shop
       fastlane apply --schema > jobs.schema.json
     """
     if schema:
         click.echo(files("fastlane.cli.client").joinpath("jobs.schema.json").read_text("utf-8"), nl=False)
         return
-    _run(names, project, prune, context, change=not dry_run)
+    _run(names, project, prune, context, change=not dry_run, forecast=forecast)
 
 
 @click.command(cls=ClientCommand)
@@ -73,7 +79,7 @@ def diff(names: tuple[Any, ...], project: str | None, prune: bool, context: str 
         sys.exit(DIFFERENT)
 
 
-def _run(names: tuple[Any, ...], project: str | None, prune: bool, context: str | None, change: bool) -> bool:
+def _run(names: tuple[Any, ...], project: str | None, prune: bool, context: str | None, change: bool, forecast: bool = False) -> bool:
     """Plans all files, then changes. Returns whether anything differs."""
     from fastlane.cli.client.plan import Rejected, plan
     from fastlane.cli.client.yaml_text import FileFault
@@ -85,7 +91,7 @@ def _run(names: tuple[Any, ...], project: str | None, prune: bool, context: str 
         for file in names:
             try:
                 wanted = _read(file, project)
-                steps += plan(client, wanted)
+                steps += plan(client, wanted, forecast=forecast)
                 notes += [f"{file.name}: {line}" for line in wanted.notes]
             except FileFault as error:
                 lines = str(error).splitlines()
@@ -145,6 +151,8 @@ def _carry_out(client: "Client", steps: list[Any], prune: bool, change: bool) ->
         echo(f"{SIGNS[step.kind]} {step.name}")
         for field, old, new in step.changes:
             echo(f"    {printable(_shown(field, old, new))}")
+        for line in impact_lines(step.forecast):
+            echo(f"    {line}")
         if change:
             do(client, step)
     verbs = ("created", "changed", "removed") if change else ("to create", "to change", "to remove")
@@ -259,3 +267,62 @@ def _name(command: str, taken: dict[str, Any]) -> str:
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", first).strip("-.") or "job"
     numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
     return base if base not in taken else next(name for name in numbered if name not in taken)
+
+
+@click.command("import-ofelia")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--image", help="The image for jobs that ran in another container, or on Ofelia's machine.")
+@click.option("--set", "set_name", default="ofelia", show_default=True, help="The name of the set.")
+@click.option("--task", help="The task of all jobs; the set's name unless given.")
+@click.option("--timezone", metavar="ZONE", help="The zone of Ofelia's container.")
+def import_ofelia(file: Any, image: str | None, set_name: str, task: str | None, timezone: str | None) -> None:
+    """Writes a file for `fastlane apply` from Ofelia's config.ini, or from Ofelia's labels in a compose file. What becomes of each job is
+    said on stderr, and what cannot be carried over is left out. `fastlane import ofelia` is the same.
+
+    \b
+    Examples:
+      fastlane import-ofelia config.ini > jobs.yaml
+      fastlane import-ofelia --image ubuntu --timezone Europe/Berlin config.ini
+      fastlane import-ofelia compose.yaml
+    """
+    from fastlane.cli.client.ofelia_file import jobs_of_ofelia, read_ofelia
+    from fastlane.cli.client.yaml_text import FileFault
+
+    try:
+        jobs = jobs_of_ofelia(read_ofelia(file.read()), image, say)
+    except (FileFault, UnicodeDecodeError) as error:
+        for line in str(error).splitlines():
+            say(f"{file.name}: {line}")
+        sys.exit(2)
+    defaults = {"task": task or set_name, **({"timezone": timezone} if timezone else {})}
+    content = {"set": set_name, "defaults": defaults, "jobs": jobs}
+    click.echo(printable_yaml(content), nl=False)
+
+
+def export_compose(job: str, output: Path | None) -> None:
+    """Writes a job as the ``jobs:`` of a compose file: to a file, or to standard output."""
+    from fastlane.cli.client.compose_export import compose_of
+    from fastlane.client import ClientError
+
+    try:
+        with connect(None) as client:
+            name = find_job(client, job)
+            found = client.jobs.get(name.task, name.id)["job"]
+    except ClientError as error:
+        say(message_of(error))
+        sys.exit(1)
+    if not any(found["definition"].get(field) for field in ("cron", "manual", "after")):
+        say(f"{name} ran once, or runs once; a compose file has jobs that run by a schedule, by hand, or after others")
+        sys.exit(1)
+    content, variables = compose_of({**found, "taskId": name.task})
+    text = printable_yaml(content)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        try:
+            output.write_text(text, "utf-8")
+        except OSError as error:
+            say(f"{output} cannot be written: {error.strerror}")
+            sys.exit(1)
+    if variables:
+        say(f"the server does not show some values; set {', '.join(variables)} before you apply the file")

@@ -186,11 +186,11 @@ def with_fields(old: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
             place = place.setdefault(part, {})
             schema = schema.get("properties", {}).get(part, {})
             if not isinstance(place, dict):
-                raise click.UsageError(f"{field}: {part} is no object")
+                raise click.UsageError(f"{field}: {part} is not an object")
         schema = schema.get("properties", {}).get(last, {})
         if above and MASK in json.dumps(new[above[0]]):
             raise click.UsageError(
-                f"{field}: {above[0]} has secrets that are not shown, and is replaced as a whole; use `fastlane edit` and write them anew"
+                f"{field}: {above[0]} has secrets that are not shown, and is replaced as a whole; use `fastlane edit` and write them again"
             )
         place[last] = read_value(field, value, schema)
         if place[last] is None:

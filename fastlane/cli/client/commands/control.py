@@ -1,13 +1,17 @@
 """The commands that act on jobs that exist: ``stop``, ``retry``, ``run-now``, ``pause``, ``resume``, ``rm``; ``dispatch``; and ``repair``,
 by which an operator puts right by hand what fastlane cannot."""
 
+import asyncio
+import sys
+from typing import Any
+
 import click
 
-from fastlane.cli.client.command import CONTEXT, ClientCommand, ForgivingGroup, connect
+from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, ForgivingGroup, address_of, connect, say
 from fastlane.cli.client.fields import pair
 from fastlane.cli.client.output import echo
-from fastlane.cli.client.reference import JOB, SEVERAL_JOBS, find, find_job, named_task
-from fastlane.cli.client.runs import RunChoice, find_execution_of
+from fastlane.cli.client.reference import JOB, SEVERAL_JOBS, JobName, find, find_job, named_task
+from fastlane.cli.client.runs import Run, RunChoice, find_execution_of, find_run, run_options
 
 
 @click.command(cls=ClientCommand)
@@ -40,27 +44,47 @@ def stop(jobs: tuple[str, ...], all_: bool, context: str | None) -> None:
 
 @click.command(cls=ClientCommand)
 @JOB
+@run_options
+@click.option("--image", metavar="IMAGE", help="Another image instead of the one that it ran.")
+@click.option("--force", is_flag=True, help="Also while an execution runs, and its overlap is skip.")
 @CONTEXT
-def retry(job: str, context: str | None) -> None:
-    """Runs a job's last execution again, now. For a periodic job there is run-now.
+def retry(job: str, image: str | None, force: bool, context: str | None, **choice: Any) -> None:
+    """Runs an execution again, now, with the details that it had: the last one of a job without a schedule, or any that the options or its
+    URL choose. A new run of a periodic job is run-now.
 
     \b
-    Example:
+    Examples:
       fastlane retry report
+      fastlane retry backup --execution 6a51c2
+      fastlane retry backup --tick 2026-11-29T06:00 --image team/backup:1.2.1
     """
     with connect(context) as client:
-        name = find_job(client, job)
-        reply = client.jobs.retry(name.task, name.id)
-        echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
+        run = find_run(client, job, RunChoice(**choice))
+        name = run.job
+        if run.execution is None and (image is not None or force):
+            name, id = find_execution_of(client, job, RunChoice())
+            run = Run(name, id)
+        if run.execution is None:
+            reply = client.jobs.retry(name.task, name.id)
+        else:
+            reply = client.executions.retry(name.task, name.id, run.execution, image=image, force=force)
+        echo(f"{name}: {_begun(reply)}; follow it: fastlane logs -f {name}")
+
+
+def _begun(reply: Any) -> str:
+    """What a request made: an execution, or a tick that runs everywhere, which has several."""
+    execution = reply["executionId"]
+    return f"tick {reply['queueJobId']} on all targets" if execution is None else f"execution {execution}"
 
 
 @click.command("run-now", cls=ClientCommand)
 @JOB
 @click.option("-p", "--parameter", "given", metavar="NAME=VALUE", multiple=True, help="The value of one of the job's parameters.")
-@click.option("--reschedule", is_flag=True, help="In place of its next tick, which is skipped then.")
+@click.option("--reschedule", is_flag=True, help="Instead of its next tick, which is skipped then.")
 @click.option("--force", is_flag=True, help="Also while an execution runs, and its overlap is skip.")
+@click.option("--wait-all", is_flag=True, help="Wait for its end, and for all jobs after it; 1 when one does not succeed.")
 @CONTEXT
-def run_now(job: str, given: tuple[str, ...], reschedule: bool, force: bool, context: str | None) -> None:
+def run_now(job: str, given: tuple[str, ...], reschedule: bool, force: bool, wait_all: bool, context: str | None) -> None:
     """Runs a job once now. Its schedule stays as it is, unless --reschedule is given.
 
     \b
@@ -73,8 +97,22 @@ def run_now(job: str, given: tuple[str, ...], reschedule: bool, force: bool, con
     parameters = dict(pair("--parameter", text) for text in given)
     with connect(context) as client:
         name = find_job(client, job)
+        if wait_all and client.jobs.get(name.task, name.id)["job"]["spec"].get("everywhere"):
+            raise click.UsageError("--wait-all cannot wait for a job that runs everywhere; fastlane logs -f follows all of its targets")
         reply = client.jobs.run_now(name.task, name.id, force=force, parameters=parameters, reschedule=reschedule)
-        echo(f"{name}: execution {reply['executionId']}; follow it: fastlane logs -f {name}")
+        echo(f"{name}: {_begun(reply)}; follow it: fastlane logs -f {name}")
+    if wait_all and reply["executionId"] is None:  # the job was changed just then
+        raise click.UsageError("the job runs everywhere now, so --wait-all cannot wait for it; fastlane logs -f follows all of its targets")
+    if wait_all and not asyncio.run(_wait_all(context, name, str(reply["executionId"]))):
+        sys.exit(1)
+
+
+async def _wait_all(context: str | None, name: JobName, execution: str) -> bool:
+    from fastlane.cli.client.wait_all import Link, last_attempt_of, wait_all
+    from fastlane.client import AsyncClient
+
+    async with AsyncClient(address_of(context), patience=PATIENCE) as client:
+        return await wait_all(client, await last_attempt_of(client, Link(name.task, name.id, execution, str(name))))
 
 
 @click.command(cls=ClientCommand)
@@ -130,7 +168,9 @@ def rm(jobs: tuple[str, ...], stop_: bool, all_: bool, context: str | None) -> N
                 echo(f"{job}: removed")
                 continue
             name = find_job(client, job)
-            client.jobs.delete(name.task, name.id, stop=stop_)
+            deleted = client.jobs.delete(name.task, name.id, stop=stop_)
+            for one in deleted.get("followers", ()):
+                say(f"the job {one['taskId']}/{one['jobId']} followed {name}, and does not run any more; give it another after")
             echo(f"{name}: removed")
 
 
@@ -188,7 +228,7 @@ def reload(context: str | None) -> None:
 
 
 REASON = click.option("--reason", required=True, metavar="TEXT", help="Why it has to be done by hand; `fastlane events` shows it.")
-EXECUTION = click.option("--execution", metavar="ID", help="This execution, in place of the newest.")
+EXECUTION = click.option("--execution", metavar="ID", help="This execution instead of the newest.")
 
 
 @click.group(cls=ForgivingGroup)
@@ -241,7 +281,7 @@ def mark_cleaned(job: str, execution: str | None, reason: str, context: str | No
 @REASON
 @CONTEXT
 def rebuild_queue(reason: str, context: str | None) -> None:
-    """Has the workers build the queue anew from the store. Nothing starts until then, and what runs goes on.
+    """Has the workers rebuild the queue from the store. Nothing starts until then, and what runs goes on.
 
     \b
     Example:

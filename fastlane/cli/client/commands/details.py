@@ -53,6 +53,8 @@ def why(job: str, as_json: bool, context: str | None, **choice: Any) -> None:
         if "lastTick" in found:
             tick = found["lastTick"]
             echo(f"last due time: {tick['due']} ({relative(tick['due'])}): {tick['outcome']}: {tick['reason'] or 'nothing started'}")
+        if "failures" in found:
+            echo(f"failures in a row: {found['failures']['message']}")
         if "outOfMemory" in found:
             echo(f"memory ran out: {found['outOfMemory']['message']}")
         if run.execution is not None:

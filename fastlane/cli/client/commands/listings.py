@@ -39,6 +39,8 @@ def _schedule(row: Any) -> str:
     schedule = row["schedule"]
     if schedule["kind"] == "cron":
         return "; ".join(map(_entry, schedule.get("entries") or [schedule]))
+    if after := schedule.get("after"):
+        return "after a job" if len(after) == 1 else f"after {len(after)} jobs"
     return {"at": "once", "manual": "by hand"}.get(schedule["kind"], "now")
 
 
@@ -59,9 +61,11 @@ def _statuses(row: Any) -> str:
 
 
 def _expected(row: Any) -> str:
-    """How often the job is to succeed, by its ``expectEvery``."""
+    """How often the job must succeed, by its ``expectEvery``."""
     every = row.get("expectEvery")
-    return "" if every is None else f"every {duration(every).replace('.0s', 's')}"
+    if every is None:
+        return f"by {row['doneBy']}" if row.get("doneBy") else ""
+    return f"every {duration(every).replace('.0s', 's')}"
 
 
 def _receivers(row: Any) -> str:
@@ -70,7 +74,7 @@ def _receivers(row: Any) -> str:
 
 
 NOTIFICATIONS = (Column("EXPECTED", _expected, yields=10), Column("RECEIVERS", _receivers, yields=11))
-"""How often a job is to succeed, and how many receivers its messages have. A narrow terminal cuts these columns first."""
+"""How often a job must succeed, and how many receivers its messages have. A narrow terminal cuts these columns first."""
 EXECUTIONS = ListLayout(
     (
         Column("JOB", _job, name=True),
@@ -193,7 +197,7 @@ def late_lines(jobs: Any, task: str | None) -> list[str]:
     """A line for each job that is late, of all tasks or of one, as far as the server says it; what runs does not show it."""
     rows = [row for row in jobs.get("late", ()) if task in (None, row["taskId"])]
     lines = [
-        f"late{_since(row)} (every {duration(row['expectEvery'])}): {row['name'] + ': ' if row['name'] else ''}"
+        f"late{_since(row)} ({_expected(row)}): {row['name'] + ': ' if row['name'] else ''}"
         f"`fastlane why {short(row['taskId'], row['jobId'])}`"
         for row in rows[:MOST_LATE]
     ]
@@ -246,7 +250,7 @@ def failures(task: str | None, only: str | None, since: str | None, most: int, c
 @TASK_OPTION
 @click.option("--status", metavar="STATUS", help="Only those with this status, or with several: scheduled,paused.")
 @click.option("--label", metavar="NAME=VALUE", help="Only those with this label.")
-@click.option("--late", is_flag=True, help="Only those that are late: without a success for as long as their expectEvery says.")
+@click.option("--late", is_flag=True, help="Only those that are late: without a success in time, by their expectEvery or doneBy.")
 @LAST
 @form_options
 @CONTEXT

@@ -1,12 +1,13 @@
 """The command ``fastlane logs``."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from fastlane.cli.client.command import CONTEXT, PATIENCE, ClientCommand, connect, say
-from fastlane.cli.client.reference import JOB
+from fastlane.cli.client.reference import JOB, find_job, named_task
 from fastlane.cli.client.runs import RunChoice, find_run, run_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--timestamps", is_flag=True, help="The time before each line.")
 @run_options
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this one.")
+@click.option("--archive", metavar="FILE", help="Write the logs of all runs of the task or job to this file: .tar.gz, or - for stdout.")
 @CONTEXT
 def logs(
     job: str,
@@ -42,7 +44,12 @@ def logs(
       fastlane logs --since 1h --timestamps backup
       fastlane logs --attempt 1 --stream stderr backup
       fastlane logs --tick 2026-11-30T03:00 backup
+      fastlane logs backup --archive backup-logs.tar.gz --since 7d
     """
+    if (archive := choice.pop("archive")) is not None:
+        if follow or timestamps or tail is not None or stream is not None or any(value is not None for value in choice.values()):
+            raise click.UsageError("--archive is of all runs, whole; of the other options, only --since and --context go with it")
+        return _write_archive(job, archive, since, context)
     from fastlane.client import AttemptBegan, Failed, LogQuery, Output
 
     write = LogPrinter(timestamps)
@@ -57,6 +64,30 @@ def logs(
                 say(f"attempt {event.attempt}")
             elif isinstance(event, Failed):
                 say(event.message)
+
+
+def _write_archive(named: str, path: str, since: str | None, context: str | None) -> None:
+    """Writes the archive of a task, or of a job of it. The file gets its name when it is whole."""
+    with connect(context) as client:
+        task, job = named, None
+        if "/" in named:
+            found = find_job(client, named)
+            task, job = found.task, found.id
+        with named_task(client, task):
+            parts = client.log_archive(task, job, since=since)
+            if path == "-":
+                for part in parts:
+                    sys.stdout.buffer.write(part)
+                return
+            unfinished = Path(f"{path}.part")
+            try:
+                with unfinished.open("wb") as file:
+                    file.writelines(parts)
+                unfinished.replace(path)
+            except OSError as error:
+                raise click.ClickException(f"{path}: {error.strerror}") from None
+            finally:
+                unfinished.unlink(missing_ok=True)
 
 
 class LogPrinter:

@@ -1,6 +1,7 @@
 """The commands that create jobs: ``fastlane run`` and ``fastlane schedule``."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,9 +47,10 @@ class RunCommand(ClientCommand):
 @click.option("-d", "--detach", is_flag=True, help="Print the job's name, and do not wait for it.")
 @click.option("--stop-on-exit", is_flag=True, help="Ctrl-C, SIGTERM or a closed output stop the job, without a question.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what it waits for.")
+@click.option("--wait-all", is_flag=True, help="Wait for all jobs that follow it, too; 1 when one of them does not succeed.")
 @job_options()
 @CONTEXT
-def run(context: str | None, detach: bool, stop_on_exit: bool, quiet: bool, task: str, **options: Any) -> None:
+def run(context: str | None, detach: bool, stop_on_exit: bool, quiet: bool, wait_all: bool, task: str, **options: Any) -> None:
     """Runs a command in a container, follows it, and ends with its exit code.
 
     What the command writes to stdout and stderr comes out there, byte for byte. The exit code is the command's; 124 when it ran for longer
@@ -62,12 +64,26 @@ def run(context: str | None, detach: bool, stop_on_exit: bool, quiet: bool, task
       fastlane run --task report --retries 2 --stop-on-exit ubuntu -- true
       fastlane run -d --task report --name weekly ubuntu -- true
     """
+    if detach and wait_all:
+        raise click.UsageError("--detach waits for nothing; leave it out, or leave out --wait-all")
     fields = job_fields(options)
-    click.get_current_context().exit(asyncio.run(_run(address_of(context), task, fields, detach, stop_on_exit, quiet)))
+    manner = _Manner(detach, stop_on_exit, quiet, wait_all)
+    click.get_current_context().exit(asyncio.run(_run(address_of(context), task, fields, manner)))
 
 
-async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on_exit: bool, quiet: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a run is followed, as the options say."""
+
+    detach: bool
+    stop_on_exit: bool
+    quiet: bool
+    wait_all: bool
+
+
+async def _run(address: "Address", task: str, fields: Any, manner: _Manner) -> int:
     from fastlane.cli.client.following import Following
+    from fastlane.cli.client.wait_all import Link, wait_all
     from fastlane.client import AsyncClient, ClientError
 
     async with AsyncClient(address, patience=PATIENCE) as client:
@@ -77,11 +93,16 @@ async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on
             except asyncio.CancelledError:
                 say(f"the server had not answered yet; if the job was made, `fastlane ps --task {task}` shows it")
                 raise
-            if detach:
+            if manner.detach:
                 echo(f"{reply['taskId']}/{reply['jobId']}")
                 return 0
             assert reply["executionId"] is not None
-            return await Following(client, task, reply["jobId"], reply["executionId"], stop_on_exit, quiet).exit_code()
+            following = Following(client, task, reply["jobId"], reply["executionId"], manner.stop_on_exit, manner.quiet)
+            code = await following.exit_code()
+            name = f"{reply['taskId']}/{reply['jobId']}"
+            if manner.wait_all and not await wait_all(client, Link(task, reply["jobId"], following.last, name)):
+                return code or 1
+            return code
         except ClientError as error:
             note_version(error, client.server_version)
             raise
@@ -93,7 +114,8 @@ async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on
 @job_options(scheduled=True)
 @CONTEXT
 def schedule(context: str | None, dry_run: bool, quiet: bool, task: str, **options: Any) -> None:
-    """Runs a command later, or again and again, and shows the next five runs; or, with --manual, whenever `fastlane run-now` asks for it.
+    """Runs a command later, or again and again, and shows the next five runs; with --manual, whenever `fastlane run-now` asks for it; with
+    --after, when other jobs have ended.
 
     \b
     Examples:
@@ -101,9 +123,10 @@ def schedule(context: str | None, dry_run: bool, quiet: bool, task: str, **optio
       fastlane schedule --in 2h30m ubuntu -- ls
       fastlane schedule --dry-run --cron "@hourly" ubuntu
       fastlane schedule --manual --task shop --name migrate ubuntu -- true
+      fastlane schedule --task shop --after migrate --name report ubuntu -- true
     """
-    if sum(options[name] is not None for name in ("cron", "startIn", "startAt", "manual")) != 1:
-        raise click.UsageError("say when, by one of --cron, --in, --at and --manual; to run it now there is `fastlane run`")
+    if sum(bool(options[name]) for name in ("cron", "startIn", "startAt", "manual", "after")) != 1:
+        raise click.UsageError("say when, by one of --cron, --in, --at, --manual and --after; to run it now there is `fastlane run`")
     fields = job_fields(options)
     with connect(context) as client:
         preview = client.preview(task, **fields)

@@ -15,7 +15,7 @@ for argument = FIRST_ENTRY, #ARGV, 2 do
   local entry = entries[id]
   if entry and entry.lane ~= lane and entry.lane ~= SLOTLESS and not entry.pending and (count == 0 or from[entry.lane]) then
     moving[#moving + 1] = { id = id, lane = lane }
-    require_lane(entry.lane)
+    if is_leased(id) then require_lane(entry.lane) else require_place(id) end
   end
 end
 if lanes_answer() then return lanes_answer() end

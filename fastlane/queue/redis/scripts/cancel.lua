@@ -13,7 +13,7 @@ if is_leased(id) then
   redis.call('PUBLISH', CHANNEL, 'stop:' .. id)
   return 'notified'
 end
-require_lane(entry.lane)
+require_place(id)
 if lanes_answer() then return lanes_answer() end
 remove(id)
 redis.call('HDEL', ENTRIES, id)

@@ -3,14 +3,15 @@
 -- Keys: those of entries.lua.
 -- Arguments: for each entry its id, and the revision that was worked on.
 -- Answer: 'OK', or LANE.
-local ids = {}
+local ids, leased = {}, {}
 for argument = FIRST_ARGUMENT, #ARGV, 2 do ids[#ids + 1] = ARGV[argument] end
 read_entries(ids)
 for argument = FIRST_ARGUMENT, #ARGV, 2 do
   local id, revision = ARGV[argument], tonumber(ARGV[argument + 1])
   local entry = entries[id]
   if entry and entry.revision <= revision then
-    require_lane(entry.lane)
+    leased[id] = is_leased(id)
+    if leased[id] then require_lane(entry.lane) else require_place(id) end
     require_blocked_lanes(id)
     if entry.pending then require_lane(entry.pending.lane) end
   end
@@ -22,7 +23,8 @@ for argument = FIRST_ARGUMENT, #ARGV, 2 do
   local id, revision = ARGV[argument], tonumber(ARGV[argument + 1])
   local entry = entries[id]
   if entry and entry.revision <= revision then
-    if is_leased(id) then
+    if leased[id] then
+      leased[id] = nil
       wakes = end_lease(id) or wakes
     else
       remove(id)

@@ -8,10 +8,15 @@ for number = 1, DECLARED do
   local lane = lanes[ARGV[FIRST_LANE - 1 + number]]
   local oldest = tonumber(redis.call('ZRANGE', lane.timed, 0, 0, 'WITHSCORES')[2] or NOW)
   local first, ids = redis.call('ZRANGE', lane.ready, 0, each - 1, 'WITHSCORES'), {}
+  -- Those in line come behind those that are not yet, by score, and may have waited longer.
+  if #first == 2 * each and not in_line(first[2 * each]) then
+    local line = redis.call('ZRANGEBYSCORE', lane.ready, IN_LINE_FROM, '+inf', 'WITHSCORES', 'LIMIT', 0, each)
+    for place = 1, #line do first[#first + 1] = line[place] end
+  end
   for place = 1, #first, 2 do ids[#ids + 1] = string.sub(first[place], 14) end
   read_entries(ids)
   for place, id in ipairs(ids) do
-    if entries[id] then oldest = math.min(oldest, tonumber(first[2 * place]) + entries[id].priority * MINUTE) end
+    if entries[id] then oldest = math.min(oldest, rank_of(tonumber(first[2 * place])) + entries[id].priority * MINUTE) end
   end
   answer[#answer + 1] = math.max(0, NOW - oldest)
 end

@@ -1,13 +1,14 @@
 -- put: inserts entries, and moves those that are present with a lower revision. For a leased entry, a higher revision is kept until its
 -- finish.
 -- Keys: those of entries.lua; the entries' lanes are declared.
--- Arguments: for each entry its id, kind, lane, due, revision, priority, group, concurrency, expires (empty: never).
+-- Arguments: for each entry its id, kind, lane, due, revision, priority, group, concurrency, expires (empty: never), as
+-- entry_argument reads them.
 -- Answer: for each entry '1' if it was absent and '0' if it was not, in one text; or LANE.
 local ids = {}
 for argument = FIRST_ARGUMENT, #ARGV, ENTRY_ARGUMENTS do ids[#ids + 1] = ARGV[argument] end
 read_entries(ids)
 for _, id in ipairs(ids) do
-  if entries[id] then require_lane(entries[id].lane) end
+  if entries[id] then require_place(id) end
 end
 if lanes_answer() then return lanes_answer() end
 

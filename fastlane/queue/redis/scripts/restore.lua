@@ -8,7 +8,7 @@ for number = 1, tonumber(ARGV[FIRST_ARGUMENT]) do has_slots[ARGV[FIRST_LANE - 1 
 for argument = FIRST_ENTRY, #ARGV, ENTRY_ARGUMENTS do ids[#ids + 1] = ARGV[argument] end
 read_entries(ids)
 for _, id in ipairs(ids) do
-  if entries[id] then require_lane(entries[id].lane) end
+  if entries[id] then require_place(id) end
 end
 if lanes_answer() then return lanes_answer() end
 

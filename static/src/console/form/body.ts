@@ -49,7 +49,7 @@ export function typed(value: Json | undefined): string | null {
 
 const MASK = "********";
 const MASKED = /:\*{8}@|[?&][^\s=&#?]{1,128}=\*{8}(?![^\s&#"'<>])/;
-export const NOT_CARRIED = `has ${MASK}, which is shown in place of a secret and could not be carried over; give the secret itself, or remove it`;
+export const NOT_CARRIED = `has ${MASK}, which is shown instead of a secret and could not be carried over; give the secret itself, or remove it`;
 
 const isMasked = (text: string): boolean => text === MASK || MASKED.test(text);
 

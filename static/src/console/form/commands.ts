@@ -1,6 +1,6 @@
 // The commands that make the same job: curl, and fastlane's own.
 
-import { DURATIONS, FLAGS, LISTS, OPTIONS, PAIRS } from "../../contract";
+import { DURATIONS, FLAGS, LISTS, OFFS, OPTIONS, PAIRS } from "../../contract";
 import { argumentsOf } from "./arguments";
 import { typed } from "./body";
 import { compact, type Fields, type Json, Num } from "./json";
@@ -11,7 +11,7 @@ export function curl(method: string, url: string, body: Fields, login: string): 
   return `curl -X${method} ${login}-d ${quote(compact(body))} ${quote(url)}`;
 }
 
-const STARTS = ["startIn", "startAt", "cron", "manual"];
+const STARTS = ["startIn", "startAt", "cron", "manual", "after"];
 
 /** fastlane's command; or the fields for which it has no option. */
 export function fastlane(task: string, body: Fields): { command: string } | { without: string[] } {
@@ -40,7 +40,7 @@ const short = (option: string): string => {
   return `${option.slice(0, at + 1)}${option.length > at + 1 ? quote(option.slice(at + 1)) : "''"}`;
 };
 
-/** The fields, and the parts of those that are groups of options. */
+/** The fields, and the parts of each field that is a group of options. */
 function flat(body: Fields): [string, Json][] {
   return [...body].flatMap(([name, value]): [string, Json][] => {
     const isGroup = (name === "resources" || name === "container") && value instanceof Map;
@@ -54,8 +54,12 @@ function optionsOf(path: string, value: Json): string[] | null {
   const name = Object.hasOwn(OPTIONS, path) && OPTIONS[path];
   if (!name) return null;
   if (FLAGS.includes(path) && value === true) return [name];
+  if (OFFS.includes(path)) return value === false ? [name] : value === true ? [] : null;
   if (PAIRS.includes(path)) return pairs(name, value);
-  if (LISTS.includes(path)) return Array.isArray(value) && value.every((one) => typeof one === "string") ? value.map((one) => `${name}=${one}`) : null;
+  if (LISTS.includes(path)) {
+    const all = path === "after" && typeof value === "string" ? [value] : value;
+    return Array.isArray(all) && all.every((one) => typeof one === "string") ? all.map((one) => `${name}=${one}`) : null;
+  }
   const text = typed(value);
   if (text === null || typeof value === "boolean" || !isPlain(value)) return null;
   return [`${name}=${DURATIONS.includes(path) && value instanceof Num ? `${text}s` : text}`];

@@ -11,7 +11,7 @@ import { type Input, labelled, line, type Owner, showFaults } from "./entries";
 import { compact, type Fields, type Json } from "./json";
 import { JsonView } from "./jsonview";
 import { type Layout, layout } from "./layout";
-import { drawWhen, drawWhere, type Judgement, judge, whenWords } from "./preview";
+import { askImpact, drawWhen, drawWhere, type Judgement, judge, whenWords } from "./preview";
 import { SCHEDULE_FIELDS } from "./schedule";
 import { secretsNotice } from "./secrets";
 import { Sender } from "./sender";
@@ -200,7 +200,7 @@ export class Form implements Owner {
     if (ordinal !== this.asked) return;
     this.judgement = found;
     this.fresh = true;
-    this.showPreview(found.refusal ? sentence(found.refusal.message) : "It cannot be told before the fields are right.");
+    this.showPreview(found.refusal ? sentence(found.refusal.message) : "Correct the fields to see this.");
     this.showFaults();
   }
 
@@ -208,7 +208,7 @@ export class Form implements Owner {
     const { preview } = this.judgement;
     const start = this.isChange ? (SCHEDULE_FIELDS.some((name) => this.content.has(name)) ? "saved" : "kept") : "created";
     this.when.replaceChildren(...drawWhen(preview, reason, start));
-    this.where.replaceChildren(...(this.taskId ? drawWhere(preview, reason) : [nothing("Its task decides in which pool it runs.")]));
+    this.where.replaceChildren(...(this.taskId ? drawWhere(preview, reason, () => askImpact(this.target, this.taskId, this.body)) : [nothing("Its task decides in which pool it runs.")]));
     const words = preview && preview.schedule.kind !== "now" ? whenWords(preview, start) : "";
     if (words && words !== this.said) say(words);
     this.said = words;

@@ -48,11 +48,15 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
   const labels = rows(owner, "labels", "Labels", "label", /^[A-Za-z0-9](?:[\w./-]{0,61}[A-Za-z0-9])?$/);
   const more = [
     entry(owner, ["name"], "Name", { placeholder: "Nightly backup", hint: "For people, and for fastlane's commands." }),
-    entry(owner, ["service"], "Run as a service", { placeholder: "shop_web", hint: "In place of an image: as the container of this service of the swarm." }),
+    entry(owner, ["service"], "Run as a service", { placeholder: "shop_web", hint: "Instead of an image: it runs as the container of this service of the swarm." }),
     entry(owner, ["retryDelay"], "Time before a retry", { number, placeholder: "30s", hint: "Empty: exponential back-off." }),
     entry(owner, ["expiresIn"], "Starts within", { number, placeholder: "1h", hint: "How long after it was due it may still start." }),
     entry(owner, ["priority"], "Priority", { number, placeholder: "0", hint: "From -100 to 100: a point counts as a minute of waiting." }),
-    entry(owner, ["concurrency"], "Concurrency", { number, placeholder: "1", hint: "It waits while so many executions of its task run." }),
+    entry(owner, ["pauseAfter"], "Pause after", { number, placeholder: "5", hint: "How many failed ticks in a row pause its schedule." }),
+    entry(owner, ["notifyAfter"], "Notify after", { number, placeholder: "3", hint: "How many ticks in a row fail before anyone hears of it." }),
+    entry(owner, ["concurrency"], "Concurrency", { number, placeholder: "1", hint: "It waits while this many executions of its task run." }),
+    entry(owner, ["concurrencyKey"], "Shared limit", { placeholder: "db", hint: "Concurrency then counts the pool's executions with this key." }),
+    entry(owner, ["everywhere"], "Everywhere", { placeholder: "nodes", hint: "swarms or nodes: each tick runs on all of them that the pool has." }),
   ];
   const folded = el(
     "details",
@@ -61,7 +65,8 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
     el("div", { className: "grid" }, ...more.map((one) => one.element)),
     labels.element,
   );
-  const expected = entry(owner, ["expectEvery"], "Expected to succeed every", { number, placeholder: "1d", hint: "Without a success for so long it is late." });
+  const expected = entry(owner, ["expectEvery"], "Expected to succeed every", { number, placeholder: "1d", hint: "It is late when it has not succeeded for that long." });
+  const doneBy = entry(owner, ["doneBy"], "Done by", { placeholder: "06:00", hint: "In the zone of its cron. A tick that has not succeeded by then makes it late." });
   const mails = mailControls(owner);
   const webhooks = webhooksControl(owner);
   const notifications = el(
@@ -69,14 +74,15 @@ export function layout(owner: Owner, when: HTMLElement): Layout {
     {},
     el("summary", {}, "When it is late, mail and webhooks"),
     expected.element,
+    doneBy.element,
     el("fieldset", {}, el("legend", {}, "Mail"), el("div", { className: "grid" }, ...mails.map((one) => one.element))),
     webhooks.element,
   );
   const folds = new Map<Control, HTMLDetailsElement>([
     ...[...more, labels].map((one) => [one, folded] as const),
-    ...[expected, ...mails, webhooks].map((one) => [one, notifications] as const),
+    ...[expected, doneBy, ...mails, webhooks].map((one) => [one, notifications] as const),
   ]);
-  const controls = [image, command, envs, schedule, ...limits, ...more, labels, expected, ...mails, webhooks];
+  const controls = [image, command, envs, schedule, ...limits, ...more, labels, expected, doneBy, ...mails, webhooks];
   return {
     element: el(
       "div",

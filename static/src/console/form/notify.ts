@@ -1,4 +1,4 @@
-// Who is told of how the job fares: addresses of mail, and webhooks.
+// The receivers of messages about the job: addresses of mail, and webhooks.
 
 import { el } from "../../dom";
 import { at } from "./body";
@@ -12,6 +12,8 @@ const TRIGGERS = [
   ["finishes", "ends, however it does"],
   ["late", "is late"],
   ["recovered", "succeeds after it was late"],
+  ["fixed", "succeeds for the first time after a failure"],
+  ["started", "starts"],
 ] as const;
 
 /** The texts of a list; null if it is none of texts, or has what a line cannot show. */

@@ -1,26 +1,29 @@
-// When the job runs: now, after a time, at a time, again and again, or only when somebody runs it.
+// When the job runs: now, after a time, at a time, again and again, only when somebody runs it, or after other jobs.
 
 import { el } from "../../dom";
 import { zone } from "../../words";
-import { at } from "./body";
-import { choice, type Control, entry, fill, type Input, labelled, type Owner } from "./entries";
+import { api, get } from "../server";
+import { at, typed } from "./body";
+import { choice, type Control, entry, fill, type Input, labelled, line, type Owner } from "./entries";
 import { type Fields, type Json, Num } from "./json";
 
-type Kind = "now" | "in" | "at" | "cron" | "manual";
+type Kind = "now" | "in" | "at" | "cron" | "manual" | "after";
 const KINDS: readonly (readonly [Kind, string])[] = [
   ["now", "Now"],
   ["in", "After a time"],
   ["at", "At a time"],
   ["cron", "Again and again"],
   ["manual", "By hand"],
+  ["after", "After other jobs"],
 ];
 /** The fields of each kind; the first one makes a job be of that kind. */
 const FIELDS: Record<Kind, readonly string[]> = {
   now: [],
   in: ["startIn"],
   at: ["startAt"],
-  cron: ["cron", "timezone", "overlap", "catchUp"],
+  cron: ["cron", "timezone", "overlap", "catchUp", "spread", "skipDates"],
   manual: ["manual", "overlap"],
+  after: ["after", "afterOn", "overlap"],
 };
 export const SCHEDULE_FIELDS = [...new Set(Object.values(FIELDS).flat())];
 
@@ -37,7 +40,14 @@ const MISSED = [
   ["latest", "the latest runs late (latest)"],
 ] as const;
 
-const kindOf = (body: Fields): Kind => (["in", "at", "cron"] as const).find((kind) => body.has(FIELDS[kind][0]!)) ?? (body.get("manual") === true ? "manual" : "now");
+const ENDS = [
+  ["", "it succeeds"],
+  ["fails", "it fails"],
+  ["finishes", "it ends"],
+  ["succeeds", "it succeeds (succeeds)"],
+] as const;
+
+const kindOf = (body: Fields): Kind => (["in", "at", "cron", "after"] as const).find((kind) => body.has(FIELDS[kind][0]!)) ?? (body.get("manual") === true ? "manual" : "now");
 
 export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
   const kept = new Map<Kind, [string, Json][]>();
@@ -45,10 +55,12 @@ export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
   const overlap = choice(owner, ["overlap"], "While one still runs", OVERLAPS);
   const missed = choice(owner, ["catchUp"], "Of missed ticks", MISSED);
   const cron = [
-    entry(owner, ["cron"], "Cron", { keep: true, placeholder: "0 3 * * *", hint: "Minute, hour, day, month, day of the week; or @hourly, @daily, @weekly and so on." }),
+    entry(owner, ["cron"], "Cron", { keep: true, placeholder: "0 3 * * *", hint: "Minute, hour, day, month, day of the week; or @daily, @every 45m and so on. H is a number chosen for the job." }),
     timezone(owner),
     overlap,
     missed,
+    entry(owner, ["spread"], "Delayed by up to", { number: true, placeholder: "0m", hint: "30m: each time is delayed by as long, up to that, chosen for the job." }),
+    skipDates(owner),
   ];
   const controls: Record<Kind, Control[]> = {
     now: [],
@@ -56,12 +68,14 @@ export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
     at: [moment(owner)],
     cron,
     manual: [overlap],
+    after: [upstream(owner), choice(owner, ["afterOn"], "Each time that", ENDS), overlap],
   };
   const panels = new Map(KINDS.map(([kind]) => [kind, el("div", { className: "grid" }, ...controls[kind].map((one) => one.element))]));
-  /** Two kinds share a control, which is where it is seen. */
+  /** Some kinds share a control, which is where it is seen. */
   const reveal = (kind: Kind): void => {
-    const place = panels.get(kind === "manual" ? "manual" : "cron")!;
-    if (overlap.element.parentElement !== place) place.insertBefore(overlap.element, kind === "manual" ? null : missed.element);
+    const isLast = kind === "manual" || kind === "after";
+    const place = panels.get(isLast ? kind : "cron")!;
+    if (overlap.element.parentElement !== place) place.insertBefore(overlap.element, isLast ? null : missed.element);
     radios.get(kind)!.checked = true;
     for (const [other, panel] of panels) panel.hidden = other !== kind;
   };
@@ -94,6 +108,25 @@ export function scheduleControl(owner: Owner, preview: HTMLElement): Control {
   };
 }
 
+/** The jobs that it follows: one, or several with commas between them. */
+function upstream(owner: Owner): Control {
+  const input = line("extract");
+  input.addEventListener("input", () => {
+    const names = input.value.split(",").map((name) => name.trim()).filter(Boolean);
+    owner.edit(["after"], names.length > 1 ? names : (names[0] ?? ""), input);
+  });
+  return {
+    fields: ["after"],
+    element: labelled(input, "After", "The name or id of a job of the same task, or task/job. It waits for all of several, with commas between them."),
+    show: () => {
+      const given = at(owner.body, ["after"]);
+      const names = Array.isArray(given) && given.every((one) => typeof one === "string") ? given.join(", ") : typed(given);
+      if (document.activeElement !== input) fill(input, names);
+    },
+    inputOf: (field) => (field === "after" ? input : null),
+  };
+}
+
 /** The zone of a cron, chosen from all that the browser knows. */
 function timezone(owner: Owner): Control {
   const control = entry(owner, ["timezone"], "Time zone", { placeholder: "the server's", hint: `Whose clocks the cron means. Yours is ${own()}.` });
@@ -103,6 +136,42 @@ function timezone(owner: Owner): Control {
   input.addEventListener("focus", () => options.children.length || options.append(...Intl.supportedValuesOf("timeZone").map((name) => el("option", { value: name }))));
   control.element.append(options);
   return control;
+}
+
+/** Dates and ranges of dates, separated by commas. */
+function skipDates(owner: Owner): Control {
+  const input = el("input", { type: "text", placeholder: "2026-12-24..2026-12-26, holidays" });
+  const hint = "Dates, ranges and names of calendars, separated by commas, by the clocks of the time zone.";
+  const element = labelled(input, "Not on", hint);
+  const known = el("datalist", { id: "calendars" });
+  input.setAttribute("list", known.id);
+  element.append(known);
+  let asked = false;
+  /** Offers the calendars behind what is there already. */
+  const suggest = (names: string[]): void => {
+    const before = input.value.includes(",") ? `${input.value.slice(0, input.value.lastIndexOf(",") + 1)} ` : "";
+    known.replaceChildren(...names.map((name) => el("option", { value: before + name })));
+  };
+  let names: string[] = [];
+  input.addEventListener("focus", () => {
+    if (asked) return;
+    asked = true;
+    get<{ items: { name: string }[] }>(api.calendars)
+      .then((found) => suggest((names = found.items.map((one) => one.name))), () => undefined);
+  });
+  input.addEventListener("input", () => {
+    const dates = input.value.split(",").map((date) => date.trim()).filter(Boolean);
+    owner.edit(["skipDates"], dates.length ? dates : undefined, input);
+    suggest(names);
+  });
+  const shown = (value: Json | undefined): string | null =>
+    value === undefined ? "" : Array.isArray(value) && value.every((date) => typeof date === "string") ? value.join(", ") : null;
+  return {
+    fields: ["skipDates"],
+    element,
+    show: () => fill(input, shown(at(owner.body, ["skipDates"]))),
+    inputOf: (field) => (field === "skipDates" || field.startsWith("skipDates.") ? input : null),
+  };
 }
 
 const own = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;

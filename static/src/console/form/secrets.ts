@@ -16,7 +16,7 @@ function named(path: string): string {
 
 const listed = (paths: readonly string[]): string => paths.map((path) => isolated(named(path))).join(", ");
 
-/** `hidden`: the fields whose value is not shown; `missing`: those of them that would be sent. */
+/** `hidden`: the fields whose value is not shown; `missing`: the hidden ones that would be sent. */
 export function secretsNotice(hidden: readonly string[], missing: readonly string[]): HTMLElement[] {
   const kept = hidden.filter((path) => !missing.includes(path));
   const found: HTMLElement[] = [];

@@ -42,6 +42,9 @@ export const edited = (task: string, id: string, before: Fields, tag: string | n
   mayBeAnother: "An earlier attempt may have changed the job as the form was then. Open the job, and look at what it is now.",
 });
 
+/** What says when a job starts. A change that only takes away what it follows would leave it to be run by hand. */
+const STARTS = ["startIn", "startAt", "cron", "manual", "after"];
+
 /** The fields that differ, as a PATCH takes them: null removes one. */
 function difference(before: Fields, after: Fields): Fields {
   const found: Fields = new Map([...before.keys()].filter((name) => !after.has(name)).map((name) => [name, null]));
@@ -49,5 +52,6 @@ function difference(before: Fields, after: Fields): Fields {
     const old = before.get(name);
     if (old === undefined || compact(old) !== compact(value)) found.set(name, value);
   }
+  if (found.get("after") === null && !STARTS.some((name) => after.has(name))) found.set("manual", false);
   return found;
 }

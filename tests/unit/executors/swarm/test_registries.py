@@ -221,7 +221,7 @@ async def test_a_helper_that_hangs_holds_up_no_other_registry(
 async def test_a_helper_that_hangs_is_ended_with_what_it_started(
     make: Callable[..., Registries], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastlane.executors.swarm.registries.HELPER_WITHIN", 1.0)
+    monkeypatch.setattr("fastlane.executors.swarm.docker_config.HELPER_WITHIN", 1.0)
     started = tmp_path / "started"
     helper(tmp_path, "stuck", f"sleep 3600 & echo $! >>{started}; wait", monkeypatch)
     config = write(tmp_path / "config.json", {"credsStore": "stuck", "credHelpers": {"own.example.com": "stuck"}})

@@ -53,3 +53,9 @@ async def test_a_check_that_is_given_up_leaves_no_answer_and_holds_nobody_up():
     await settle()
     part.go.set()
     assert await second == 2
+
+
+async def test_an_answer_that_was_cheap_counts_for_nobody_else():
+    part = Part()
+    check = SharedCheck(part.check, 60, share=10, cheap=3_600)
+    assert [await check.answer(), await check.answer()] == [1, 2]

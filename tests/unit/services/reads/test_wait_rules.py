@@ -7,16 +7,17 @@ import pytest
 from fastlane.models.cron import Cron
 from fastlane.models.event import Note, Obstacle
 from fastlane.models.host import HostView
-from fastlane.models.job import Failure, FailureReason, Job, Spec
+from fastlane.models.job import Failure, Job, Spec
 from fastlane.models.pool import Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
-from fastlane.queue.port import TICKS
+from fastlane.queue.port import TICKS, Turns
+from fastlane.services.reads.concurrency import FullKey, FullTask, Sharing
 from fastlane.services.reads.why import (
     Cause,
     EarlierExecution,
     FullPool,
-    FullTask,
     ImagePull,
     NotedObstacle,
     UnusableHost,
@@ -91,8 +92,8 @@ EXECUTIONS = {
     "no host is known": (ONE, replace(WORKS, hosts=()), [(Cause.NO_HOST, None, None)]),
     "its pool has one place left": (ONE, replace(WORKS, running=3), []),
     "its pool is full": (ONE, replace(WORKS, running=4, ready=7), [(Cause.POOL_FULL, DUE, None)]),
-    "its task has one place left": (BUSY, replace(WORKS, of_task=1), []),
-    "its task is at its concurrency": (BUSY, replace(WORKS, of_task=2), [(Cause.CONCURRENCY, DUE, None)]),
+    "its task has one place left": (BUSY, replace(WORKS, sharing=Sharing(1)), []),
+    "its task is at its concurrency": (BUSY, replace(WORKS, sharing=Sharing(2)), [(Cause.CONCURRENCY, DUE, None)]),
     "an earlier one of its job has to end": (WAITING, replace(WORKS, awaited=RUNNING, running=4), [(Cause.OVERLAP, DUE, None)]),
     "earlier ones have ended, and nobody is there": (
         replace(WAITING, expires_at=UNTIL),
@@ -101,7 +102,7 @@ EXECUTIONS = {
     ),
     "its pool is full until it expires": (
         replace(BUSY, expires_at=UNTIL),
-        replace(WORKS, running=4, of_task=2),
+        replace(WORKS, running=4, sharing=Sharing(2)),
         [(Cause.POOL_FULL, DUE, UNTIL), (Cause.CONCURRENCY, DUE, UNTIL)],
     ),
     "it is due before it expires": (replace(ONE, scheduled_for=LATER, expires_at=UNTIL), WORKS, [(Cause.DUE, DUE, LATER)]),
@@ -121,10 +122,10 @@ EXECUTIONS = {
         WORKS,
         [(Cause.STOP, NOW - 1, None)],
     ),
-    "it does not care how many run": (ONE, replace(WORKS, of_task=99), []),
+    "it does not care how many run": (ONE, replace(WORKS, sharing=Sharing(99)), []),
     "several things at once": (
         BUSY,
-        replace(WORKS, paused=True, hosts=(), running=4, of_task=2),
+        replace(WORKS, paused=True, hosts=(), running=4, sharing=Sharing(2)),
         [(Cause.POOL_PAUSED, None, None), (Cause.NO_HOST, None, None), (Cause.POOL_FULL, DUE, None), (Cause.CONCURRENCY, DUE, None)],
     ),
     "its image is looked for": (PULLING, WORKS, [(Cause.IMAGE, NOW - 4_000, None)]),
@@ -146,12 +147,12 @@ EXECUTIONS = {
     "given back long ago, and its pool is paused": (GIVEN_BACK, replace(WORKS, paused=True), [(Cause.POOL_PAUSED, None, None)]),
     "given back long ago, and another of its task runs": (
         replace(GIVEN_BACK, spec=Spec("ubuntu", concurrency=1)),
-        replace(WORKS, of_task=2),
+        replace(WORKS, sharing=Sharing(2)),
         [(Cause.CONCURRENCY, DUE, None)],
     ),
     "given back long ago, and its turn again": (
         replace(GIVEN_BACK, spec=Spec("ubuntu", concurrency=1)),
-        replace(WORKS, of_task=1),
+        replace(WORKS, sharing=Sharing(1)),
         [(Cause.IMAGE, NOW - 200_000, None)],
     ),
     "given back, and its registry's words are known": (
@@ -253,12 +254,18 @@ def test_the_words_and_fields_name_numbers_hosts_and_reasons():
     (full,) = execution_waits(ONE, replace(WORKS, running=4, ready=7))
     assert "4 of 4" in full.message
     assert full.details == FullPool("fast", 4, 4, 7)
+    (full,) = execution_waits(ONE, replace(WORKS, running=4, ready=7, turns=Turns(2, 12, ("a", "b"))))
+    assert full.message.endswith("executions of its own task before it: 2; other tasks in line: 12 (a, b, …)")
     (none,) = execution_waits(ONE, replace(WORKS, hosts=(AWAY,)))
     assert "a:2375 does not answer; b:2375 is not known yet" in none.message
     rows = (UnusableHost("a:2375", "does not answer", AWAY.since), UnusableHost("b:2375", "is not known yet"))
     assert none.details == UnusableHosts("fast", rows)
-    (busy,) = execution_waits(BUSY, replace(WORKS, of_task=2))
+    (busy,) = execution_waits(BUSY, replace(WORKS, sharing=Sharing(2)))
     assert busy.details == FullTask(2, 2)
+    keyed = replace(BUSY, spec=replace(BUSY.spec, concurrency_key="db"))
+    (busy,) = execution_waits(keyed, replace(WORKS, sharing=Sharing(2, ("a/1", "b/2"))))
+    assert busy.message == "it waits for the key db: 2 of 2 taken by a/1, b/2 (concurrencyKey)"
+    assert busy.details == FullKey("db", 2, 2, ("a/1", "b/2"))
     (overlap,) = execution_waits(WAITING, replace(WORKS, awaited=replace(RUNNING, id="first")))
     assert overlap.message == "execution first of its job has to stop first (overlap: replace)"
     assert overlap.details == EarlierExecution("first")

@@ -2,8 +2,10 @@
 
 import pytest
 
+from fastlane.storage import records
 from fastlane.storage.mongo import database
-from fastlane.storage.mongo.database import LONG, MAX_LENGTHS, SHARE, Lengths
+from fastlane.storage.mongo.database import LONG, MAX_LENGTHS, SHARE, Database, Lengths, read_url
+from fastlane.storage.mongo.lists import MongoList
 
 
 class Counting:
@@ -51,3 +53,12 @@ async def test_no_more_than_so_many_are_kept_and_the_oldest_goes_first(monkeypat
     assert source.counted == MAX_LENGTHS + 1
     await kept.get(0, source.count, int)
     assert source.counted == MAX_LENGTHS + 2
+
+
+async def test_what_is_kept_of_a_filter_is_short_however_many_tasks_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    db, source = Database(read_url("mongodb://127.0.0.1/unused"), 1.0), Counting(monkeypatch, LONG + 1)
+    monkeypatch.setattr(db, "count", lambda *_: source.count())
+    filter = {"task_id": {"$in": [f"task-{number}" for number in range(10_000)]}}
+    for _ in range(2):
+        assert await MongoList(db, records.JOBS_BY_CREATION, filter).total() == LONG + 1
+    assert (source.counted, [len(repr(key)) < 200 for key in db.lengths._kept]) == (1, [True])

@@ -16,6 +16,7 @@ from tests.support.store_queries import QUERIES
 SHORT = (
     "executions_unsettled",
     "executions_uncleaned",
+    "backfills_running",
     "CONSTANT",
     "VIRTUAL TABLE",
     "task_words",
@@ -169,5 +170,5 @@ async def test_late_jobs_are_read_in_one_statement_without_their_specs(traced):
     await store.late_jobs(10)
     (query,) = [statement for statement in statements if statement.startswith("SELECT")]
     columns = query.partition(" FROM ")[0].removeprefix("SELECT ").split(", ")
-    parts = [f"CASE WHEN json_valid(spec) THEN spec ->> '$.{name}' END" for name in ("name", "expect_every")]
+    parts = [f"CASE WHEN json_valid(spec) THEN spec ->> '$.{name}' END" for name in ("name", "expect_every", "done_by")]
     assert columns == ["id", "task_id", "late_since", *parts]

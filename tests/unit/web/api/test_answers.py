@@ -11,13 +11,16 @@ from fastlane.models.access import Requester
 from fastlane.models.container import ConfigFile, Container, Mount, MountKind, Policy, Resources, Secret, Ulimit
 from fastlane.models.cron import Cron
 from fastlane.models.host import HostView, Uncleaned
-from fastlane.models.job import Execution, Failure, FailureReason, Job, LateJob, RunningContainer, Spec, Task, TaskSummary, Usage
+from fastlane.models.job import Execution, Failure, Job, LateJob, RunningContainer, Spec, Task, TaskSummary, Usage
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.pool import RESTORED, HostRule, Pool
+from fastlane.models.retry import FailureReason
 from fastlane.models.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.services.jobs import Preview
+from fastlane.services.reads.concurrency import FullKey, FullTask
+from fastlane.services.reads.failing import OutOfMemory
 from fastlane.services.reads.lists import ExecutionView, FailedJobView, JobDetail, JobView, TaskJobsView, TaskView, TicksView
 from fastlane.services.reads.pools import HostRow, PoolView
 from fastlane.services.reads.status import HealthProblem, HealthReport, QueueRow, RunningRow, StatusView, StrandedRow, WorkerRow
@@ -28,12 +31,10 @@ from fastlane.services.reads.why import (
     Explanation,
     FormerPool,
     FullPool,
-    FullTask,
     HeldTick,
     ImagePull,
     NextAttempt,
     NotedObstacle,
-    OutOfMemory,
     PausedDispatch,
     PausedPool,
     UnusableHost,
@@ -139,6 +140,7 @@ WAITS = (
     WaitReason(Cause.DISPATCH_PAUSED, "held", details=PausedDispatch()),
     WaitReason(Cause.OTHER_LANE, "left", details=FormerPool("old")),
     WaitReason(Cause.CONCURRENCY, "busy", details=FullTask(2, 2)),
+    WaitReason(Cause.CONCURRENCY, "taken", details=FullKey("db", 1, 1, ("task/job",))),
     WaitReason(Cause.OVERLAP, "runs", details=EarlierExecution(E)),
     WaitReason(Cause.IMAGE, "pulls", details=ImagePull("ubuntu", "h")),
     WaitReason(Cause.IMAGE, "looks for it", details=ImagePull("ubuntu", None)),
@@ -222,7 +224,22 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
     schema = WAIT.schema
     common, own = (
         ["reason", "message", "since", "until"],
-        ["heldTick", "resumeUrl", "pool", "running", "maxRunning", "ready", "hosts", "concurrency", "executionId"],
+        [
+            "heldTick",
+            "resumeUrl",
+            "pool",
+            "running",
+            "maxRunning",
+            "ready",
+            "ownBefore",
+            "otherTasks",
+            "nextTasks",
+            "hosts",
+            "concurrency",
+            "concurrencyKey",
+            "takenBy",
+            "executionId",
+        ],
     )
     assert list(schema["properties"]) == [*common, *own, "image", "service", "host", "attempt"]
     assert (schema["required"], schema["additionalProperties"]) == (common, True)
@@ -231,7 +248,10 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
         "heldTick": "string",
         "resumeUrl": "string",
         "pool": ["string", "null"],
+        "nextTasks": "array",
         "hosts": "array",
+        "concurrencyKey": "string",
+        "takenBy": "array",
         "executionId": ["string", "null"],
         "image": "string",
         "service": "string",

@@ -78,6 +78,8 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "catchUp": st.sampled_from(["latest", "none"]),
     "retries": st.integers(0, 20),
     "retryDelay": SPAN,
+    "retryOn": st.lists(st.sampled_from(["oom", "image", {"exitCodes": [75, 255]}]), min_size=1, max_size=3),
+    "onOom": st.sampled_from([{"memory": "x2"}, {"memory": "x1.5", "max": "1g"}]),
     "timeout": st.sampled_from([1, 0.5, 60]),
     "expiration": MOMENT,
     "expiresIn": SPAN,
@@ -167,6 +169,6 @@ def test_only_a_body_with_a_fault_is_read_with_marshmallow(monkeypatch: pytest.M
 
 
 def test_every_field_without_a_part_in_the_schedule_is_an_attribute_of_the_spec() -> None:
-    of_a_run = ["arguments"]
+    of_a_run = ["arguments", "due_at", "backfill", "remedy", "target", "plan"]
     assert sorted([*ATTRIBUTES.values(), *of_a_run]) == sorted(field.name for field in fields(Spec))
     assert not [name for name, attribute in ATTRIBUTES.items() if attribute != attribute_of(name)]

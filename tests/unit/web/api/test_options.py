@@ -49,7 +49,7 @@ MOUNTS = (
 SECRETS = st.builds(Secret, st.sampled_from(["a", "db-password"]), st.sampled_from(["a", "x.txt", ".env"]))
 FILE_IDS = st.integers(0, options.MAX_FILE_ID)
 CONFIGS = st.builds(ConfigFile, st.sampled_from(["a", "shop-conf"]), TARGETS, FILE_IDS, FILE_IDS, st.integers(0, 0o777))
-ULIMITS = st.builds(lambda soft, more: Ulimit(soft, soft + more), st.integers(0, 2**62), st.integers(0, 2**62))
+ULIMITS = st.builds(lambda soft, more: Ulimit(soft, soft + more), st.integers(0, 2**62), st.integers(0, 2**62 - 1))
 CONTAINERS = st.builds(
     Container,
     user=st.none() | st.sampled_from(["app", "1000:1000"]),

@@ -1,0 +1,107 @@
+"""The checker of runs amid faults finds nothing in a good record, and finds each thing that must not be in one that has it."""
+
+import pytest
+
+from tests.chaos.checker import MINUTE, Witness, judge
+
+AT = 1_800_000_000_000
+WROTE = "wish-1 0\nwish-1 1\n"
+
+
+def post(name="wish-1", status=200, job="job-1", **more):
+    row = {"kind": "post", "name": name, "key": name, "sent": AT, "answered": AT + 9, "status": status, "job": job, "code": 0, "retries": 1}
+    return row | more
+
+
+def execution(id="e-1", job="job-1", tick="t-1", log=WROTE, **more):
+    row = {"executionId": id, "jobId": job, "queueJobId": tick, "attempt": 1, "status": "done", "exitCode": 0, "failure": None}
+    return {"kind": "execution", "row": row | {"logInfo": {"truncated": False}} | more, "log": log}
+
+
+def tick(id="c-1", due="2027-01-15T08:01:00Z", **more):
+    row = {"id": id, "due": due, "until": None, "reason": None, "execution": {"executionId": "e-2"}, "origin": "schedule"}
+    return {"kind": "tick", "job": "job-2", "row": row | more}
+
+
+def failed(reason, code=None):
+    return {"status": "failed", "exitCode": code, "failure": {"reason": reason}}
+
+
+JOBS = [{"kind": "job", "job": "job-1", "name": "wish-1"}, {"kind": "job", "job": "job-2", "name": "cron-0"}]
+CRON = {"kind": "cron", "job": "job-2", "retries": 0, "since": AT + 1, "until": AT + MINUTE + 1}
+RAN = execution("e-2", "job-2", "c-1", "")
+GOOD = [post(), *JOBS, execution(), CRON, RAN, tick(), {"kind": "left", "services": []}]
+SEEN = Witness([("e-1", "host-1"), ("e-2", "host-2")], {"e-1": WROTE})
+CUT = {"kind": "fault", "at": AT, "name": "node-cut", "target": 0, "lasts": 9.0}
+
+
+def found(rows, witness=SEEN):
+    return [finding.kind for finding in judge(rows, witness).findings]
+
+
+def without(kind, *added):
+    return [row for row in GOOD if row["kind"] != kind] + list(added)
+
+
+def test_a_run_without_fault_has_no_finding():
+    verdict = judge(GOOD, SEEN)
+    assert verdict.findings == []
+    assert (verdict.jobs, verdict.executions, verdict.due_times) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("lost", [post(), post("wish-2", job="job-3"), *GOOD[1:]]),
+        ("lost", [row for row in GOOD if row.get("row", {}).get("executionId") != "e-1"]),
+        ("twice", [*GOOD, {"kind": "job", "job": "job-3", "name": "wish-1"}, execution("e-3", "job-3", "t-3", "")]),
+        ("twice", without("post", post(status=503, job=None))),
+        ("twice", [*GOOD, execution("e-3", attempt=1, log="")]),
+        ("twice", [*GOOD, execution("e-3", attempt=2, log=""), execution("e-4", attempt=3, log="")]),
+        ("lost", without("execution", execution(**failed("exit", 3)), RAN, CUT)),
+        ("lost", without("execution", execution(status="running", exitCode=None), RAN)),
+        ("unexplained", without("execution", execution(status="stopped", exitCode=143), RAN)),
+        ("unexplained", without("execution", execution(**failed("host-lost")), execution("e-3", attempt=2, log=""), RAN)),
+        ("unexplained", without("execution", execution(status="done", exitCode=3), RAN)),
+        ("log", without("execution", execution(log="wish-1 0\n"), RAN)),
+        ("log", without("execution", execution(log="wish-1 1\nwish-1 0\n"), RAN)),
+        ("log", without("execution", execution(log=WROTE + WROTE), RAN)),
+        ("lost", without("tick")),
+        ("twice", [*GOOD, tick("c-2", execution=None, reason="x")]),
+        ("unexplained", without("tick", tick(execution=None))),
+        ("lost", without("tick", tick("c-9"))),
+        ("left", without("left", {"kind": "left", "services": ["fastlane-e-1"]})),
+    ],
+)
+def test_what_must_not_be_is_found(kind, rows):
+    assert kind in found(rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "starts"),
+    [
+        ("twice", [("e-1", "host-1"), ("e-1", "host-9"), ("e-2", "host-2")]),
+        ("twice", [("e-1", "host-1"), ("e-1", "host-1"), ("e-2", "host-2")]),
+        ("unexplained", [("e-2", "host-2")]),
+        ("lost", [*SEEN.starts, ("e-9", "host-9")]),
+    ],
+)
+def test_starts_that_must_not_be_are_found(kind, starts):
+    assert kind in found(GOOD, Witness(starts, SEEN.lines))
+
+
+def test_what_nobody_can_promise_is_counted_apart():
+    lost = execution(log="wish-1 0\n", logInfo={"truncated": True}, **failed("host-lost"))
+    rows = without("execution", lost, execution("e-3", attempt=2, log=""), RAN, CUT)
+    starts = [("e-1", "host-1"), ("e-1", "host-1"), ("e-2", "host-2"), ("e-3", "host-3")]
+    verdict = judge(rows, Witness(starts, SEEN.lines))
+    assert verdict.findings == []
+    assert sorted(map(len, verdict.apart.values())) == [1, 1]
+
+
+def test_a_row_for_many_missed_times_stands_for_each():
+    later = [
+        CRON | {"until": AT + 3 * MINUTE + 1},
+        tick("c-2", "2027-01-15T08:02:00Z", until="2027-01-15T08:03:00Z", execution=None, reason="missed"),
+    ]
+    assert found([*without("cron"), *later]) == []

@@ -1,0 +1,28 @@
+"""The statement of what the files of a release were made from."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+from builder.provenance import NAME
+from tests.support.docs import ROOT
+
+
+def test_the_statement_names_each_file_with_its_digest_the_commit_and_the_version_and_is_the_same_again(tmp_path):
+    (tmp_path / "b.whl").write_bytes(b"wheel")
+    (tmp_path / "a.tar.gz").write_bytes(b"sources")
+    texts = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-m", "builder.provenance", str(tmp_path), "c" * 40, "0.2.0"], cwd=ROOT, check=True, timeout=60)
+        texts.append((tmp_path / NAME).read_text("utf-8"))
+        (tmp_path / "SHA256SUMS").write_text("of these files, and made after it")
+    assert texts[0] == texts[1]
+    found = json.loads(texts[0])
+    assert found["_type"] == "https://in-toto.io/Statement/v1"
+    digests = {"a.tar.gz": b"sources", "b.whl": b"wheel"}
+    subjects = [{"name": name, "digest": {"sha256": hashlib.sha256(content).hexdigest()}} for name, content in digests.items()]
+    assert found["subject"] == subjects
+    definition = found["predicate"]["buildDefinition"]
+    assert definition["externalParameters"] == {"command": "make dist", "version": "0.2.0"}
+    assert definition["resolvedDependencies"][0]["digest"] == {"gitCommit": "c" * 40}
