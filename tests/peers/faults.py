@@ -125,14 +125,14 @@ class Bed:
                     one.kill()
         process.wait()
 
-    def running(self, *names: str) -> str:
-        """Which of these has the job among what it started; the first if none has."""
-        for name in names:
-            for one in psutil.Process(self.processes[name].pid).children(recursive=True):
+    def running(self) -> str:
+        """Which process has the job among what it started; the scheduler if none has."""
+        for name, process in self.processes.items():
+            for one in psutil.Process(process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     if str(self.job) in one.cmdline():
                         return name
-        return names[0]
+        return "scheduler"
 
     # beginning and end
 
@@ -196,7 +196,7 @@ def killed_at_a_due_time(_kind: Kind, bed: Bed) -> None:
 def killed_in_the_run(_kind: Kind, bed: Bed) -> None:
     """What runs the job is killed amid it, and comes back."""
     bed.wait(1, 5)
-    name = "runner" if "runner" in bed.commands else "scheduler"
+    name = bed.running()
     bed.kill(name)
     bed.wait(1, 10)
     bed.start(name)

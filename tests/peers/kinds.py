@@ -80,13 +80,11 @@ class Peer:
 
     def lose_node(self, bed: Bed) -> None:
         """As ``Kind`` says."""
-        names = [name for name in ("runner", "spare") if name in bed.processes]
-        if names:
-            bed.kill(bed.running(*names))
-            return
-        bed.kill("scheduler")
-        time.sleep(30)
-        bed.start("scheduler")
+        name = bed.running()
+        bed.kill(name)
+        if name == "scheduler":
+            time.sleep(30)
+            bed.start("scheduler")
 
     def lose_store(self, bed: Bed) -> None:
         """As ``Kind`` says."""

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -93,13 +92,12 @@ def charts(figures: Mapping[str, Points]) -> dict[str, Line]:
 
 
 def _publish(hours: float, soaked: Soaked, table: str) -> None:
-    version = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     drawn = charts(soaked.figures)
     for name, chart in drawn.items():
         (PAGE.parent / "pictures" / name).write_text(chart.svg())
     counts = ", ".join(f"{count:,} {what}" for what, count in soaked.counts.items())
     trouble = f"{len(soaked.troubles)} requests without the answer that they should have"
-    head = f"{datetime.now(UTC):%Y-%m-%d}, version {version}, {hours:g} hours: {counts}; {trouble}.\n"
+    head = f"{datetime.now(UTC):%Y-%m-%d}, fastlane {soaked.version}, {hours:g} hours: {counts}; {trouble}.\n"
     pictures = "".join(f"![{chart.title}](pictures/{name})\n\n" for name, chart in drawn.items())
     write_page(PAGE, "make soak", f"{head}\n{table}\n{pictures}")
 

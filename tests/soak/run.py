@@ -42,6 +42,7 @@ class Soaked:
     counts: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     """Requests without the answer that they should have."""
+    version: str = ""
 
     def count(self, what: str) -> None:
         """Counts something that happened."""
@@ -162,6 +163,7 @@ def run(hours: float, rate: float, folder: Path, say: Callable[[str], None]) -> 
         fastlane.serve("api")
         fastlane.start("worker")
         fastlane.until_healthy()
+        soaked.version = fastlane.get("/healthcheck").headers["X-Fastlane-Version"]
         samples = Samples(fastlane, redis, soaked)
         asyncio.run(_soak(seconds, Load(fastlane.url, rate, soaked), samples, say))
     return soaked
