@@ -176,7 +176,7 @@ PEERS_OF = {
 class Fastlane:
     """fastlane. One of its engines is lost where a node is; the other faults have an engine of their own."""
 
-    name = f"fastlane {__version__.partition("+")[0]}"
+    name = "fastlane " + __version__.partition("+")[0]
     configuration = "an API server, a worker, SQLite, two engines; `overlap` skip, one retry, `host_lost_after` 30 s"
 
     def __init__(self, beds: Swarms) -> None:
