@@ -12,6 +12,7 @@ Imports nothing of fastlane, nor of what runs it: it knows the record alone. The
 - ``cron``: a job with a run each minute: ``job``, ``retries``, and ``since``, ``until``: between these moments it was there.
 - ``fault``: ``at``, ``until``, ``name``, ``target``; ``ends``: whether a container may end by it, or end unseen.
 - ``restored``: the store was put back: what it had learned from ``since`` to ``until`` is gone.
+- ``crashed``: a process of fastlane ended by itself: ``words``.
 - ``job``: at the end, each job that is there: ``job``, ``name``.
 - ``execution``: at the end, each execution: ``row`` as the API gives it, and its ``log`` (stdout).
 - ``tick``: at the end, each row of a job's ledger: ``job`` and ``row``.
@@ -142,6 +143,7 @@ def judge(rows: Iterable[Row], witness: Witness) -> Verdict:
     verdict.faults.update(fault["name"] for fault in record.rows["fault"])
     found = [*wishes(record, verdict), *starts(record, witness, verdict), *attempts(record), *runs_again(record), *ends(record)]
     found += [*logs(record, witness, verdict), *followed(record), *due_times(record, verdict), *left(record)]
+    found += [Finding("unexplained", f"a process ended by itself: {crashed['words']}") for crashed in record.rows["crashed"]]
     for finding in found:
         if record.was_forgotten(finding):
             verdict.apart[FORGOTTEN].append(f"{finding.kind}: {finding.text}")

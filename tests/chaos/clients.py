@@ -1,10 +1,12 @@
 """Those who ask for jobs, change, stop, repeat and follow them, and write down what they were answered."""
 
+import contextlib
 import json
 import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from itertools import count
 from typing import Any
@@ -137,13 +139,17 @@ class Clients:
 
     def log(self, path: str) -> str:
         """A stored stdout; empty where the answer says that it never started."""
-        connection = HTTPConnection("127.0.0.1", self._port(), timeout=60)
-        connection.request("GET", path, headers=self._headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        assert answer.status == ACCEPTED or b"never started" in body, (answer.status, body)
-        return body.decode() if answer.status == ACCEPTED else ""
+
+        def answered() -> tuple[int, bytes] | None:
+            with contextlib.suppress(OSError, HTTPException), closing(HTTPConnection("127.0.0.1", self._port(), timeout=60)) as connection:
+                connection.request("GET", path, headers=self._headers)
+                answer = connection.getresponse()
+                body = answer.read()
+                return (answer.status, body) if answer.status == ACCEPTED or b"never started" in body else None
+            return None
+
+        status, body = wait_until(answered, path)
+        return body.decode() if status == ACCEPTED else ""
 
     def _port(self) -> int:
         return self._ports[next(self._turn) % len(self._ports)]

@@ -21,10 +21,10 @@ from tests.support.waiting import wait_until
 
 APIS, WORKERS = 2, 3
 SLOTS = (*(("api", number) for number in range(APIS)), *(("worker", number) for number in range(WORKERS)))
-CLOCKED = frozenset({("api", 1), ("worker", 2)})
-"""Those whose clock may be set: the library takes processor time."""
 LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 SERVES_WITHIN = 60.0
+RIGHT_FOR = 5.0
+"""Seconds for which a process runs before its clock is set, and after."""
 
 Slot = tuple[str, int]
 
@@ -40,6 +40,8 @@ class Crew:
         self._programs: dict[Slot, Path] = dict.fromkeys(SLOTS, program)
         self._plain = program
         self._running: dict[Slot, subprocess.Popen[bytes]] = {}
+        self._clocked = set[Slot]()
+        self._ended_by_us = set[int]()
         (self._library,) = glob.glob(LIBRARY)
 
     def start(self) -> None:
@@ -48,6 +50,11 @@ class Crew:
             for slot in SLOTS:
                 if slot not in self._running or self._running[slot].poll() is not None:
                     self._running[slot] = self._start(slot)
+
+    def crashed(self) -> list[str]:
+        """The processes that have ended by themselves, each with its exit code."""
+        ended = [process for process in self.fastlane.processes if process.poll() is not None and process.pid not in self._ended_by_us]
+        return [f"{process.args} with {process.returncode}" for process in ended]
 
     def until_serving(self) -> None:
         """Returns when each API server answers."""
@@ -73,8 +80,21 @@ class Crew:
             self._programs[slot] = self._plain if program is None else program
             self.start()
 
-    def set_clock(self, slot: Slot, seconds: int) -> None:
-        """Sets a process's clock off by so many seconds."""
+    def move_clock(self, slot: Slot, seconds: int) -> None:
+        """Sets a process's clock off by so many seconds, some seconds after it has begun anew with a right one."""
+        self._clocked.add(slot)
+        self.replace(slot, None)
+        time.sleep(RIGHT_FOR)
+        self._set_clock(slot, seconds)
+
+    def right_clock(self, slot: Slot) -> None:
+        """Undoes ``move_clock``."""
+        self._set_clock(slot, 0)
+        time.sleep(RIGHT_FOR)
+        self._clocked.discard(slot)
+        self.replace(slot, None)
+
+    def _set_clock(self, slot: Slot, seconds: int) -> None:
         changed = self._clock(slot).with_suffix(".new")
         changed.write_text(f"{seconds:+d}\n")
         changed.replace(self._clock(slot))
@@ -84,8 +104,8 @@ class Crew:
         changed = []
         if role == "api":
             changed += [f"FASTLANE_PORT={self.ports[number]}"]
-        if slot in CLOCKED:
-            self.set_clock(slot, 0)
+        if slot in self._clocked:
+            self._set_clock(slot, 0)
             plain = ("FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
             changed += [f"LD_PRELOAD={self._library}", f"FAKETIME_TIMESTAMP_FILE={self._clock(slot)}", *plain]
         folder = self.fastlane.folder / f"{role}-{number}"
@@ -99,7 +119,9 @@ class Crew:
     def _end(self, number: int, slots: Sequence[Slot]) -> None:
         with self.lock:
             ended = [self._running[slot] for slot in slots]
-            for process in ended:
+            for slot, process in zip(slots, ended, strict=True):
+                if process.poll() is None or slot in self._clocked:
+                    self._ended_by_us.add(process.pid)
                 process.send_signal(number)
                 if number != signal.SIGKILL:
                     process.send_signal(signal.SIGCONT)

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import RedisError
 
-from tests.chaos.crew import APIS, CLOCKED, SLOTS, WORKERS, Crew
+from tests.chaos.crew import APIS, SLOTS, WORKERS, Crew
 from tests.chaos.record import Journal, now
 from tests.chaos.stores import MongoServer, SqliteFile, Store
 from tests.support.nodes import AWAY, agreed, docker_command, leader
@@ -95,8 +95,8 @@ def api(target: int) -> tuple[str, int]:
     return "api", target % APIS
 
 
-def clocked(target: int) -> tuple[str, int]:
-    return sorted(CLOCKED)[target % len(CLOCKED)]
+def any_process(target: int) -> tuple[str, int]:
+    return SLOTS[target % len(SLOTS)]
 
 
 def nothing(_ground: Ground, _target: int) -> None:
@@ -212,8 +212,8 @@ FAULTS = (
     Fault(
         "clock-moved",
         "the clock of one worker or API server is set by seconds, minutes or an hour, ahead or back",
-        lambda g, n: g.crew.set_clock(clocked(n), CLOCK_OFF[n]),
-        lambda g, n: g.crew.set_clock(clocked(n), 0),
+        lambda g, n: g.crew.move_clock(any_process(n), CLOCK_OFF[n]),
+        lambda g, n: g.crew.right_clock(any_process(n)),
         "clock",
     ),
     Fault(

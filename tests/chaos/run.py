@@ -93,6 +93,9 @@ def run(order: Order, folder: Path, say: Callable[[str], None]) -> tuple[list[di
             crons.append(clients.labelled(LABELLED.removeprefix(f"{TASK}_")))
         strike_and_wish(order, ground, clients, say)
         say("the faults are over; waiting for the ends of all executions")
+        for words in crew.crashed():
+            journal.write("crashed", words=words)
+        crew.start()
         agreed(bed)
         fastlane.until_healthy(ENDED_WITHIN)
         if any(fault.name == "store-restored" for fault in plan.faults(order.seed, order.seconds, groups(order))):

@@ -105,6 +105,7 @@ def test_a_run_without_fault_has_no_finding():
         ("unexplained", without("execution", execution(**failed("killed")), execution("e-3", attempt=2, log=""), RAN, LATER)),
         ("log", [*GOOD, FOLLOWED | {"text": "wish-1 0\n"}]),
         ("lost", [*GOOD, FOLLOWED | {"whole": False}]),
+        ("unexplained", [*GOOD, {"kind": "crashed", "words": "a worker with -6"}]),
         ("left", without("left", {"kind": "left", "services": ["fastlane-e-1"]})),
     ],
 )
