@@ -49,6 +49,8 @@ class Crew:
         with self.lock:
             for slot in SLOTS:
                 if slot not in self._running or self._running[slot].poll() is not None:
+                    if slot in self._clocked and slot in self._running:
+                        self._ended_by_us.add(self._running[slot].pid)
                     self._running[slot] = self._start(slot)
 
     def crashed(self) -> list[str]:
@@ -91,8 +93,10 @@ class Crew:
         """Undoes ``move_clock``."""
         self._set_clock(slot, 0)
         time.sleep(RIGHT_FOR)
-        self._clocked.discard(slot)
-        self.replace(slot, None)
+        with self.lock:
+            self._end(signal.SIGTERM, [slot])
+            self._clocked.discard(slot)
+            self.start()
 
     def _set_clock(self, slot: Slot, seconds: int) -> None:
         changed = self._clock(slot).with_suffix(".new")

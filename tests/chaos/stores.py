@@ -72,7 +72,7 @@ class MongoServer(RealMongo):
 
 
 def have_own_mounts() -> None:
-    """Lets this process and those that it starts mount what only they see, and what goes with them. To be called before there are threads."""
+    """Lets this process and those that it starts mount what only they see, and what goes with them. Call it before there are threads."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "mounts of its own are refused: run it as root")
     subprocess.run(["mount", "-n", "--make-rprivate", "/"], check=True)
