@@ -100,6 +100,7 @@ class Record:
         self.named: defaultdict[str, set[str]] = defaultdict(set)
         for job in self.rows["job"]:
             self.named[job["name"]].add(job["job"])
+        self.wish = {job: post for post in self.rows["post"] for job in (*self.named[post["name"]], post["job"]) if job}
         self.there = {job["job"] for job in self.rows["job"]}
         self.crons = {cron["job"] for cron in self.rows["cron"]}
         self.stopped = {stop["job"] for stop in self.rows["stop"]}
@@ -199,7 +200,7 @@ def starts(record: Record, witness: Witness, verdict: Verdict) -> Iterator[Findi
 def attempts(record: Record) -> Iterator[Finding]:
     """The attempts of a tick count from 1, each once, and are no more than were asked for; a tick that did not come by schedule has a first
     attempt."""
-    retries = {asked["job"]: asked["retries"] for asked in (*record.rows["post"], *record.rows["cron"]) if asked["job"]}
+    retries = {job: post["retries"] for job, post in record.wish.items()} | {cron["job"]: cron["retries"] for cron in record.rows["cron"]}
     for job, executions in record.executions.items():
         for tick, rows in _by([execution["row"] for execution in executions], "queueJobId").items():
             numbers, most = sorted(row["attempt"] for row in rows), 1 + retries.get(job, 0)
@@ -238,7 +239,7 @@ def runs_again(record: Record) -> Iterator[Finding]:
 
 def ends(record: Record) -> Iterator[Finding]:
     """Each execution has ended, as its script does, or with a reason that a fault explains."""
-    codes = {post["job"]: post["code"] for post in record.rows["post"] if post["job"]}
+    codes = {job: post["code"] for job, post in record.wish.items()}
     changes = _by(record.rows["change"], "job")
     for execution in record.rows["execution"]:
         row = execution["row"]

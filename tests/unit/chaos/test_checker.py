@@ -153,6 +153,12 @@ def test_a_job_of_a_503_counts_apart_only_where_the_answer_of_the_store_was_lost
     assert apart(without("post", post(status=503, job=None, doubt=True))) == 1
 
 
+def test_a_job_whose_client_got_no_answer_is_known_by_its_name():
+    assert found(without("post", post(status=None, job=None))) == []
+    again = [execution(**failed("exit", 0)), execution("e-3", attempt=2, log=""), RAN]
+    assert found([*without("execution", *again)[1:], post(status=None, job=None)]) == ["unexplained"]
+
+
 def test_what_clients_asked_for_and_got_is_right():
     again = [asked("again", status=None, execution=None), asked("again"), by_hand(), execution("e-3", tick="r-1", log="")]
     assert found([*GOOD, *again], Witness([*SEEN.starts, ("e-3", "host-3", AT)], SEEN.lines)) == []
