@@ -156,7 +156,7 @@ def test_a_job_of_a_503_counts_apart_only_where_the_answer_of_the_store_was_lost
 def test_a_job_whose_client_got_no_answer_is_known_by_its_name():
     assert found(without("post", post(status=None, job=None))) == []
     again = [execution(**failed("exit", 0)), execution("e-3", attempt=2, log=""), RAN]
-    assert found([*without("execution", *again)[1:], post(status=None, job=None)]) == ["unexplained"]
+    assert set(found([*without("execution", *again)[1:], post(status=None, job=None)])) == {"unexplained"}
 
 
 def test_what_clients_asked_for_and_got_is_right():
