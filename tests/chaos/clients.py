@@ -24,7 +24,7 @@ TRY_FOR = 90.0
 ANSWER_WITHIN = 8.0
 FOLLOWS_FOR = 300.0
 REFUSED = range(400, 500)
-UNAVAILABLE = 503
+GONE, UNAVAILABLE = 404, 503
 DOUBTS = ("the store did not answer", "the store cannot be used")
 """Words of a 503 whose request may have been done after all (docs/operations.md)."""
 TELL = 'echo "$FASTLANE_EXECUTION_ID $(hostname) $(date +%s)" >> /witness/starts; '
@@ -204,6 +204,8 @@ class Clients:
                 cursor = id or cursor
                 text += data.get("text", "") if event == "log" else ""
                 whole = whole or event == "end"
+            if not whole and self.ask("GET", f"/tasks/{TASK}/jobs/{job}")[0] == GONE:
+                break
             time.sleep(0 if whole else 0.5)
         self._journal.write("followed", job=job, text=text, whole=whole, cuts=cuts)
 
