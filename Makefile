@@ -29,8 +29,8 @@ test-faults: ## make faults in copies of the code and check that tests find them
 test-mongo: ## run the tests of the store, the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)
 
-chaos: ## run jobs on three managers amid faults, and judge what became of them (SEED=1 MINUTES=5)
-	@SEED="$(SEED)" MINUTES="$(MINUTES)" scripts/chaos
+chaos: ## run jobs on three managers amid faults, and judge what became of them (SEED=1 MINUTES=5 STORE=mongo)
+	@SEED="$(SEED)" MINUTES="$(MINUTES)" STORE="$(STORE)" PLANT="$(PLANT)" scripts/chaos
 
 soak: ## run fastlane under a steady load for hours, and fail when something grows (HOURS=1 RATE=0.5; ARGS=--page for docs/proof.md)
 	@HOURS="$(HOURS)" RATE="$(RATE)" scripts/soak $(ARGS)
