@@ -1,7 +1,7 @@
 """Beyond one machine, by simulation: what a dispatch, a claim and a round cost with up to 10,000 hosts and 1,000,000 schedules.
 
 ``python -m benchmarks.scaling``. Each figure is processor time or bytes, so other work on the machine changes it little: of the functions
-that fastlane itself calls, of the real scripts in a real Redis (which counts their time itself), and of SQLite's file. Nothing is connected
+that fastlane itself calls, of a real Redis with the real scripts, and of SQLite's file. Nothing is connected
 to any engine: views of hosts are values, and jobs are written straight into the store.
 """
 
@@ -19,6 +19,8 @@ from typing import Any
 import uvloop
 
 from benchmarks.timed import DAY, fill_store
+from fastlane.executors.swarm.observe import LISTS_A_SECOND, OTHERS_A_SECOND, OTHERS_EVERY
+from fastlane.executors.swarm.probe import PROBES_A_SECOND
 from fastlane.models.event import Note
 from fastlane.models.host import HostView, Views, reachable_manager
 from fastlane.models.placement import Ranking
@@ -32,7 +34,7 @@ from tests.support.redis import RealRedis
 HOSTS = (100, 1_000, 10_000)
 SCHEDULES = (10_000, 100_000, 1_000_000)
 QUICK = ((10, 100), (100, 1_000))
-TRIES = 200
+TRIES = 500
 IN_FLIGHT = 500
 """Executions that a worker has placed and no host counts yet."""
 BATCH = 32
@@ -73,6 +75,14 @@ OF_HOSTS = (
 )
 
 
+BUDGETS = (
+    ("by the budget: a host that is well is probed every", 2.0, PROBES_A_SECOND),
+    ("by the budget: one worker that has work on each lists it every", 0.5, LISTS_A_SECOND),
+    ("by the budget: what other workers placed there is counted every", OTHERS_EVERY / 1000, OTHERS_A_SECOND),
+)
+"""Seconds at least, and how many a worker makes in a second at most."""
+
+
 def hosts_cost(count: int) -> tuple[float, ...]:
     """The costs of ``OF_HOSTS`` with so many hosts."""
     views = views_of(count)
@@ -94,7 +104,8 @@ def hosts_cost(count: int) -> tuple[float, ...]:
 def hosts(sizes: Sequence[int]) -> list[Row]:
     """What hosts cost each claim, each dispatch, and each change of what is known of one."""
     columns = [hosts_cost(count) for count in sizes]
-    return [(name, "µs", [column[number] for column in columns]) for number, name in enumerate(OF_HOSTS)]
+    costs = [(name, "µs", [column[number] for column in columns]) for number, name in enumerate(OF_HOSTS)]
+    return [*costs, *((name, "s", [max(least, count / most) for count in sizes]) for name, least, most in BUDGETS)]
 
 
 async def reports(sizes: Sequence[int]) -> list[Row]:
@@ -138,7 +149,7 @@ def pages(all_entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
 
 
 async def in_redis(sizes: Sequence[int]) -> list[Row]:
-    """What entries that wait cost in Redis, and the time that the scripts take beside them, by Redis's own count."""
+    """What entries that wait cost in Redis, and the processor time that calls of its scripts take beside them."""
     rows: dict[tuple[str, str], list[float]] = {}
     for count in sizes:
         with RealRedis() as redis, redis.client() as client:
@@ -150,26 +161,37 @@ async def in_redis(sizes: Sequence[int]) -> list[Row]:
                 for page in pages(entries(count, now), 5_000):
                     await queue.put(page)
                 rows.setdefault(("an entry", "bytes"), []).append((int(client.info("memory")["used_memory"]) - empty) / count)
-                for name, value in (await scripts(queue, client, now)).items():
+                for name, value in (await scripts(queue, client, now, count)).items():
                     rows.setdefault((name, "µs"), []).append(value)
             finally:
                 await queue.close()
     return [(name, unit, values) for (name, unit), values in rows.items()]
 
 
-async def scripts(queue: RedisQueue, client: Any, now: int) -> dict[str, float]:
-    """Microseconds of Redis for an entry that is put, claimed with others, renewed and finished."""
+def processor(client: Any) -> float:
+    """Seconds of a processor that Redis has taken until now."""
+    used = client.info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+async def scripts(queue: RedisQueue, client: Any, now: int, known: int) -> dict[str, float]:
+    """Microseconds of Redis's processor for an entry that is put, claimed with others, renewed and finished."""
     found: dict[str, float] = {}
     lanes = [Lane("main", 2_000), Lane(TICKS, None)]
 
     @contextmanager
     def counted(name: str, calls: int) -> Iterator[None]:
-        client.config_resetstat()
+        before = processor(client)
         yield
-        stats = client.info("commandstats")
-        found[name] = sum(one["usec"] for name, one in stats.items() if "evalsha" in name) / calls
+        found[name] = (processor(client) - before) / calls * 1e6
 
     ids = [f"x-{number}" for number in range(TRIES)]
+    there = list(pages(entries(min(known, 20 * PAGE), now), PAGE))
+    began, count = time.process_time(), sum(map(len, there))
+    with counted("a round's put of an entry that is there, in Redis", count):
+        for page in there:
+            await queue.put(page)
+    found["the same, in the worker"] = (time.process_time() - began) / count * 1e6
     with counted("put of a due execution", TRIES):
         for id in ids:
             await queue.put([Entry(id, EntryKind.EXECUTION, "main", now - 1)])

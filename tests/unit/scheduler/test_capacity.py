@@ -74,8 +74,9 @@ def test_a_claim_goes_by_the_newest_hosts_and_the_newest_pool() -> None:
     assert claim_request((pool,), Views(ALL), ROOMY, slots).lanes == (Lane(TICKS, None), Lane("p", 10))
     away = Views(HostView(name, False) for name in "abc")
     assert claim_request((pool,), away, ROOMY, slots).watch == ("p",)
-    assert claim_request((Pool("p", "", ("a",), 4),), Views(ALL), ROOMY, slots).lanes == (Lane(TICKS, None), Lane("p", 4))
-    assert claim_request((Pool("p", "", ("a",), 5),), Views(ALL), ROOMY, slots).lanes == (Lane(TICKS, None), Lane("p", 5))
+    back = Views(ALL)
+    for limit in (4, 5):
+        assert claim_request((Pool("p", "", ("a",), limit),), back, ROOMY, slots).lanes == (Lane(TICKS, None), Lane("p", limit))
 
 
 def test_a_host_is_found_without_a_look_at_all_others() -> None:
