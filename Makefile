@@ -20,7 +20,7 @@ test-crash: ## kill, freeze and cut off fastlane at every step of a job; about 5
 test-long: ## run the long tests: a thousand jobs, and repeated faults of several managers (ARGS='-k name' for pytest)
 	@scripts/test-long $(ARGS)
 
-test-model: ## run the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
+test-model: ## explore the specification whole, run 1,000 random programs in virtual time, and find planted faults (FASTLANE_MODEL_SEEDS)
 	@scripts/test-model $(ARGS)
 
 test-faults: ## make faults in copies of the code and check that tests find them; about 5 minutes (ARGS=all for every one)
