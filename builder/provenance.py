@@ -1,8 +1,8 @@
 """Says what the files of a release were made from: in-toto statements (SLSA provenance 1.0), unsigned. A maintainer signs them.
 
 ``python -m builder.provenance FOLDER COMMIT VERSION`` writes ``FOLDER/provenance.intoto.json`` about the other files there.
-``python -m builder.provenance --image NAME@sha256:… COMMIT VERSION BASE…`` prints one about an image and the images that it is built on. The
-same files and the same commit give the same statement: it has no time and names no machine.
+``python -m builder.provenance --image NAME@sha256:… COMMIT VERSION BASE…`` prints one about an image and the images that it is built on.
+The same files and the same commit give the same statement: it has no time and names no machine.
 """
 
 import hashlib

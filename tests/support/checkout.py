@@ -27,6 +27,15 @@ def checkout(*parts: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def committed_checkout() -> Iterator[Path]:
+    """Such a copy with a history of one commit."""
+    with checkout() as folder:
+        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+            subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
+        yield folder
+
+
 def plain_environment() -> dict[str, str]:
     """The environment without the settings of the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "MAKE", "PYTHONPATH"))}
