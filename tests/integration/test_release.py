@@ -33,9 +33,10 @@ def clone() -> Iterator[Path]:
 def typed(folder: Path, beginning: str, registry: str = "") -> list[str]:
     """The page's commands that begin so, typed in a folder, with this registry, which has no TLS, in place of the example's. What each
     printed."""
-    trusted = folder / "registries.conf"
+    trusted = folder / ".config/containers/registries.conf"
+    trusted.parent.mkdir(parents=True, exist_ok=True)
     trusted.write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n' if registry else "")
-    around = {"image": f"{registry}/fastlane", "COSIGN_PASSWORD": "of a test", "CONTAINERS_REGISTRIES_CONF": str(trusted)}
+    around = {"image": f"{registry}/fastlane", "COSIGN_PASSWORD": "of a test", "HOME": str(folder)}
     found = [line for line in commands(ROOT / "docs/releasing.md") if line.startswith(beginning)]
     assert found, f"the page has no command {beginning}"
     lines = (line.replace("registry.example.com", registry).replace("0.2.0", RELEASE) for line in found)
