@@ -20,8 +20,8 @@ COLUMNS = 93
 """The letters of a line that fit into the width."""
 APART = 0.06
 """Seconds within which what is written appears at once."""
-STYLE = """svg{font:14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre}
-text{fill:#dfe3ea}.k{fill:#8ab4ff}rect{fill:#161a21;stroke:#2b313c}circle{fill:#6b7484}
+STYLE = """svg{font:14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
+text{white-space:pre;fill:#dfe3ea}.k{fill:#8ab4ff}rect{fill:#161a21;stroke:#2b313c}circle{fill:#6b7484}
 @media (prefers-reduced-motion:reduce){tspan{animation:none!important}}"""
 
 
