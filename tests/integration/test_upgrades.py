@@ -286,10 +286,10 @@ def test_one_machine_is_upgraded_and_goes_back_and_has_its_backup_where_it_may_n
         later = fastlane.run("true", startIn="300d")
         minutely = fastlane.run_script("true", cron="* * * * *")
         fires_again(fastlane, minutely)
+        before = views(fastlane, later)
         for program in (ROOT, previous):
             made = typed(fastlane, export, previous if program == ROOT else ROOT)
             assert made.returncode == 0, made.stderr
-            before = views(fastlane, later)
             fastlane.terminate(up)
             up = fastlane.serve("up", program=program)
             until_workers(fastlane, 1)
