@@ -1,5 +1,5 @@
-"""TLC explores each model, and finds the fault of each mutant. ``FASTLANE_SPECIFICATION=small``: within small bounds, and without those of
-the mutants that the commit leaves to another one."""
+"""TLC explores each model, and finds the fault of each mutant. ``FASTLANE_SPECIFICATION=small``: single states within small
+bounds, and some of the mutants, which the commit decides."""
 
 import os
 from functools import partial
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.model, pytest.mark.timeout(WITHIN)]
 
 SMALL = os.environ.get("FASTLANE_SPECIFICATION") == "small"
 MUTANTS = {mutant.id: mutant for mutant in mutants()}
-FEW = 8
+FEW = 4
 TRIED = sorted(MUTANTS, key=partial(lot, git("rev-parse", "HEAD")))[:FEW] if SMALL else list(MUTANTS)
 
 
@@ -22,7 +22,7 @@ TRIED = sorted(MUTANTS, key=partial(lot, git("rev-parse", "HEAD")))[:FEW] if SMA
 def test_nothing_of_what_must_hold_is_broken_in_any_state(model: Model) -> None:
     found = explore(model, small=SMALL)
     assert found.broken is None, found.output
-    assert found.states > 1_000
+    assert found.states > 50
 
 
 @pytest.mark.parametrize("id", TRIED)
