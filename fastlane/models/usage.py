@@ -134,7 +134,7 @@ FIGURES: Mapping[str, Callable[[Used], float]] = {
 }
 """Each figure by its name in answers, which is its column's in CSV, too."""
 
-FORMULA = re.compile(r"[=+\-@\t\r\n]|[\s\x00-\x1f]+[=+\-@]")
+FORMULA = re.compile(r"[\s\x00-\x1f]*[=+\-@＝＋－＠]")
 """How a cell begins that a spreadsheet would take for a formula."""
 
 

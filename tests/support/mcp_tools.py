@@ -38,7 +38,7 @@ TOOLS = (
     Offer("getStats", PAGE),
     Offer("getAdvice"),
     Offer("listAdvice", ("task", *PAGE)),
-    Offer("getUsage", ("by", "task", "since", "until", *PAGE)),
+    Offer("getUsage", ("by", "task", "since", "until", "after")),
     Offer("listEvents", ("kind", "task", "job", "execution", "actor", "host", "pool", "since", "until", *PAGE)),
     Offer("getStatus"),
     Offer("listPools"),
