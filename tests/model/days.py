@@ -154,9 +154,8 @@ class Days:
 
     def live(self, days: int) -> None:
         """Lets so many days pass."""
-        with patch.object(workers, "ANNOUNCE_TTL", workers.ANNOUNCE_TTL * STRETCH), self._store_clock():
+        with closing(self._hints), patch.object(workers, "ANNOUNCE_TTL", workers.ANNOUNCE_TTL * STRETCH), self._store_clock():
             run(self._pulse, self._live(days))
-        self._hints.close()
 
     def growing(self) -> dict[str, float]:
         """What has grown from day ``WARM`` on by more than is allowed, and by how much."""

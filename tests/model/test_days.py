@@ -68,7 +68,7 @@ def leaking(kept: list[Any], right: Callable[..., Any]) -> Callable[..., Any]:
     return clean
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_stays_of_each_run_is_found() -> None:
     remove = "redis.call('HDEL', ENTRIES, id)"
     kept: list[Any] = []

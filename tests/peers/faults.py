@@ -18,6 +18,8 @@ from typing import Protocol
 
 import psutil
 
+from tests.support.waiting import wait_until
+
 MINUTE = 60
 SHORT, LONG = 8, 75
 """Seconds that the job takes, and does where runs are to overlap."""
@@ -95,6 +97,12 @@ class Bed:
     def wait(self, minute: int, second: float) -> None:
         """Until its clock shows this second of a minute, counted from the first due time."""
         time.sleep(max(0.0, self.first + minute * MINUTE + second - self.now()))
+
+    def wait_for_run(self, minute: int) -> None:
+        """Until a run has been under way for some seconds which began in this minute or later: some begin a run late in its minute."""
+        begins = self.first + minute * MINUTE
+        wait_until(lambda: any(line.begins and line.moment >= begins for line in self.seen), "a run", begins + 2 * MINUTE - self.now())
+        time.sleep(SHORT / 2)
 
     # processes
 
@@ -195,16 +203,16 @@ def killed_at_a_due_time(_kind: Kind, bed: Bed) -> None:
 
 def killed_in_the_run(_kind: Kind, bed: Bed) -> None:
     """What runs the job is killed amid it, and comes back."""
-    bed.wait(1, 5)
+    bed.wait_for_run(1)
     name = bed.running()
     bed.kill(name)
-    bed.wait(1, 10)
+    time.sleep(5)
     bed.start(name)
 
 
 def node_lost(kind: Kind, bed: Bed) -> None:
     """The machine with the run is gone for good; another one is there, or comes half a minute later."""
-    bed.wait(1, 5)
+    bed.wait_for_run(1)
     kind.lose_node(bed)
 
 
