@@ -1,5 +1,6 @@
 """The fixtures that any test may ask for, and which tests share a process when they run side by side."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -67,6 +68,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     check_units(items)
     if getattr(config.option, "loadgroup", False):
         items[:] = in_order(items)
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what was loaded, and the tests themselves, out of collections, which take a tenth of the processor time otherwise."""
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
