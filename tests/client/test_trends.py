@@ -30,7 +30,7 @@ async def test_advise_names_what_to_change_in_one_job_a_task_or_all(server, comm
     await add_runs(server.store, reply["jobId"], [{"memory": 100 * MIB}] * 10, LONG_AGO)
     for what in ([], ["report"], ["report/nightly"], [reply["jobId"]]):
         found = await command_line("advise", *what)
-        assert found.code == 0, found.stderr
+        assert found.code == 0, found.err
         cells = found.lines[1].split("\t")
         assert cells[1:6] == ["nightly", "memory-far-below-limit", "resources.memory", "2GiB", "160MiB"]
         assert "set resources.memory to 160MiB" in cells[6]
@@ -38,7 +38,7 @@ async def test_advise_names_what_to_change_in_one_job_a_task_or_all(server, comm
     assert lines.lines == ["report resources.memory 160MiB 10"]
     assert (await command_line("advise", "report", "--json")).json[0]["code"] == "memory-far-below-limit"
     wrong = await command_line("advise", "reprot")
-    assert (wrong.code, "did you mean 'report'" in wrong.stderr) == (2, True)
+    assert (wrong.code, "did you mean 'report'" in wrong.err) == (2, True)
 
 
 async def test_usage_is_a_table_of_all_pieces_or_csv(server, command_line, monkeypatch):

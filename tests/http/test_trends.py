@@ -75,9 +75,10 @@ async def test_advice_names_the_field_what_was_seen_and_what_to_try(server: Fast
 
 
 async def test_advice_on_all_jobs_comes_in_pages_of_few_jobs(server: Fastlane) -> None:
-    big = [await server.enqueue(task, cron="0 0 1 1 *", resources={"memory": "2g"}) for task in ("one", "two")]
-    for reply in big:
-        await add_runs(server.store, reply["jobId"], [{"memory": 2**20}] * 10, LONG_AGO)
+    big = []
+    for task in ("one", "two"):
+        big.append(await server.enqueue(task, cron="0 0 1 1 *", resources={"memory": "2g"}))
+        await add_runs(server.store, big[-1]["jobId"], [{"memory": 2**20}] * 10, LONG_AGO)
         for _ in range(2):
             await server.enqueue("others", cron="0 0 1 1 *")
     first = (await server.get("/advice?perPage=3")).json
@@ -151,8 +152,11 @@ async def test_a_table_with_too_many_values_is_refused_and_a_piece_ends_before_o
     monkeypatch.setattr("fastlane.services.reads.usage.MOST_VALUES", 2)
     monkeypatch.setattr("fastlane.services.reads.usage.MOST_VALUES_IN_TABLE", 2)
     piece = (await server.get(f"/usage?by=task&{RANGE}")).json
-    rest = (await server.get(piece["nextUrl"])).json
-    assert (len(piece["items"]), piece["executions"] + rest["executions"], rest["nextUrl"]) == (2, 8, None)
+    sums = [(len(piece["items"]), piece["executions"])]
+    while piece["nextUrl"] is not None:
+        piece = (await server.get(piece["nextUrl"])).json
+        sums.append((len(piece["items"]), piece["executions"]))
+    assert (max(values for values, _ in sums), len(sums) > 1, sum(count for _, count in sums)) == (2, True, 8)
     refused = await server.get(f"/usage?by=task&{RANGE}&format=csv")
     assert (refused.status, "more than 2 values" in refused.json["detail"]) == (400, True)
     monkeypatch.setattr("fastlane.services.reads.usage.MOST_IN_TABLE", 7)

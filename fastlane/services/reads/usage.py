@@ -60,7 +60,7 @@ class UsageReader(Service):
         """The sums of the next executions, ``most`` of them and ``MOST_VALUES`` values at most."""
         total, executions, last = self._sum(wanted, MOST_VALUES), 0, after
         earliest = None
-        async with aclosing(self._ended(wanted, after)) as rows:
+        async with aclosing(self._ended(wanted, after, most + 1)) as rows:
             async for one in rows:
                 if executions >= most or not total.add(one):
                     return UsagePiece(wanted, total.rows, executions, earliest, last)
@@ -88,11 +88,13 @@ class UsageReader(Service):
     def _sum(self, wanted: WantedUsage, most: int) -> UsageSum:
         return UsageSum(value_of(*read_grouping(wanted.by)), self._pools, most)
 
-    async def _ended(self, wanted: WantedUsage, after: tuple[int, str] | None) -> AsyncGenerator[Execution, None]:
-        """The executions that have ended, the latest due first."""
+    async def _ended(
+        self, wanted: WantedUsage, after: tuple[int, str] | None, most: int = MOST_IN_TABLE
+    ) -> AsyncGenerator[Execution, None]:
+        """The executions that have ended, the latest due first: ``most`` at least, if there are as many."""
         place: After | None = After(0, (wanted.until, "") if after is None else after)
         while place is not None:
-            page = await self._some(wanted, Window(1, STEPS[0], place), STEPS[1:])
+            page = await self._some(wanted, Window(1, min(STEPS[0], most), place), STEPS[1:])
             for number, one in enumerate(page.rows, 1):
                 yield one
                 if number % ADDED == 0:

@@ -41,16 +41,8 @@ def history(of: Job, runs: list[dict]) -> tuple[list, list]:
             ticks[0] = replace(ticks[0], execution_id=None)
             continue
         for attempt in range(1, attempts + 1):
-            values = {
-                "status": Status.DONE,
-                "usage": usage,
-                "settled": True,
-                **spent,
-                **fields,
-                "attempt": attempt,
-                "id": f"{number}-{attempt}",
-            }
-            executions.insert(0, replace(first, **values))
+            values = {"status": Status.DONE, "usage": usage, "settled": True, **spent, **fields}
+            executions.insert(0, replace(first, **values, attempt=attempt, id=f"{number}-{attempt}"))
     return executions, ticks
 
 
@@ -168,7 +160,7 @@ def test_done_by_is_judged_by_each_due_time_and_a_later_time_is_named():
     late = job(done_by="00:30")
     (one,) = advice_on(late, [{"ms": 25 * HOUR}] * 4 + [{"ms": 24 * HOUR + 60_000}])
     assert (one.figures["dueTimes"], one.code) == (5, AdviceCode.NEVER_DONE_BY)
-    assert codes(late, [{"ms": 25 * HOUR}] * 9 + [{"ms": 1_000}]) == []
+    assert AdviceCode.NEVER_DONE_BY not in codes(late, [{"ms": 25 * HOUR}] * 9 + [{"ms": 1_000}])
 
 
 def test_every_rule_is_reached_by_a_case():
