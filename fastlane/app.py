@@ -18,6 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from fastlane import __version__, process
+from fastlane.archive.folder import LogFolder
 from fastlane.clock import AlignedClock, Clock, SystemClock
 from fastlane.config.access import AccessFiles
 from fastlane.config.settings import Settings
@@ -91,8 +92,10 @@ R = TypeVar("R", bound=Resource)
 
 
 def make_store(settings: Settings) -> Store:
-    """The store that the settings name. Removals from it are sealed, if they have keys for that."""
+    """The store that the settings name, with their archive of old logs. Removals from it are sealed, if they have keys for that."""
     store: Store = _mongo(settings.store_url) if settings.store_is_mongo else SqliteStore(settings.store_path)
+    if settings.archive_path is not None:
+        store.log_archive.objects = LogFolder(settings.archive_path)
     if settings.receipt_keys:
         store.retention.notes = Sealing(store, SystemClock(), SealKeys(settings.receipt_keys))
     return store

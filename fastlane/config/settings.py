@@ -15,7 +15,21 @@ from urllib.parse import urlsplit
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS, Token, User
 from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
-from fastlane.config.types import LAST_PORT, MONGO, SQLITE, Invocation, Key, Keys, Role, SettingType, choice, number, path_like, read_tables
+from fastlane.config.types import (
+    FOLDER,
+    LAST_PORT,
+    MONGO,
+    SQLITE,
+    Invocation,
+    Key,
+    Keys,
+    Role,
+    SettingType,
+    choice,
+    number,
+    path_like,
+    read_tables,
+)
 from fastlane.models.calendar import MOST_DATES, Calendar, in_order, read_name, read_text
 from fastlane.models.host import Reserve
 from fastlane.models.image import RegistryLogin
@@ -304,6 +318,13 @@ class Settings:
         "how much of all logs is stored: beyond that the logs of the oldest executions go; at least max_log_bytes, or `none`: no limit",
         computed=_total,
     )
+    archive_url: str | None = optional(
+        types.ARCHIVE_URL,
+        "where logs of ended executions [move to](stores.md#old-logs-elsewhere) after archive_after: a folder, file:///PATH, that servers "
+        "and workers reach alike",
+        unset="none: logs stay in the store",
+    )
+    archive_after: float = setting(types.DURATION, "1d", "how long after an execution's end its log moves to archive_url")
     keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
     keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
     keep_events: int | None = setting(AGE, "90d", "how long [what people and fastlane did](audit.md) stays known")
@@ -351,6 +372,11 @@ class Settings:
     def store_path(self) -> Path:
         """The SQLite file that ``store_url`` names."""
         return Path(self.store_url.removeprefix(SQLITE))
+
+    @property
+    def archive_path(self) -> Path | None:
+        """The folder that ``archive_url`` names."""
+        return None if self.archive_url is None else Path(self.archive_url.removeprefix(FOLDER))
 
     @property
     def has_auth(self) -> bool:

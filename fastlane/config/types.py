@@ -521,6 +521,20 @@ def _resolved(url: str, invocation: Invocation) -> str:
 STORE_URL = SettingType(_read, scrub, resolve=_resolved)
 
 
+FOLDER = "file://"
+
+
+def _archive_url(value: object) -> str:
+    text = read_stripped_text(value)
+    path = text.removeprefix(FOLDER)
+    if not text.startswith(FOLDER) or not path.startswith("/") or path == "/" or "\0" in text:
+        raise ValueError(f"{quoted(text)} is not the URL of an archive; write {FOLDER}/PATH of a folder that exists")
+    return text
+
+
+ARCHIVE_URL = SettingType(_archive_url)
+
+
 _DSN = r"https?://[^\s@/:]+(:[^\s@/]+)?@[^\s@/?#]+/[^\s?#]*[0-9]+"
 
 

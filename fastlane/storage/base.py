@@ -33,6 +33,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
+from fastlane.storage.archive_port import LogArchive
 from fastlane.storage.retention_port import HistoryStore, RetentionStore
 from fastlane.storage.seal_port import SealStore
 
@@ -630,6 +631,10 @@ class Store(
     @property
     def seals(self) -> SealStore:
         """The part that keeps the seals of receipts."""
+
+    @property
+    def log_archive(self) -> LogArchive:
+        """The part that knows which logs are in the archive."""
 
     @property
     def transfer(self) -> TransferStore:

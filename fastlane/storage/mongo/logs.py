@@ -35,10 +35,10 @@ class MongoLogs(LogLogic):
         row = chunk_row(StoredChunk.of(chunk))
         return await self._rows.written(lambda: append(self._db, row))
 
-    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+    async def _stored_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
         return await self._db.call(lambda: heads(self._db, execution_ids))
 
-    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+    async def _stored_slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
         return await self._db.call(lambda: read(self._db, execution_id, offset, limit, stream))
 
 

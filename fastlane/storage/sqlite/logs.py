@@ -42,7 +42,7 @@ class SqliteLogs(LogLogic):
     async def _logs_after(self, after: str, limit: int) -> list[str]:
         return await self._file.read(lambda db: [id for (id,) in db.execute(_LOGS_AFTER, (after, limit))])
 
-    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+    async def _stored_slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
         return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))
 
 
