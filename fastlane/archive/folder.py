@@ -22,6 +22,8 @@ PART = ".part"
 """What the name of an object that is being written ends with."""
 AT_ONCE = 8
 """Calls that are made at the same time, and so threads that may hang."""
+THREADS = "archive"
+"""The name of these threads."""
 PATIENCE = 10.0
 """Seconds that a call may take, beside a second for each ``RATE`` bytes."""
 RATE = 1024 * 1024
@@ -44,7 +46,7 @@ class TimedCalls:
         try:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
-                threading.Thread(target=self._run, args=(loop, work, done), name="archive", daemon=True).start()
+                threading.Thread(target=self._run, args=(loop, work, done), name=THREADS, daemon=True).start()
                 return await done
         except TimeoutError as error:
             raise ArchiveDown(f"{what} did not answer within {seconds:.0f} s") from error

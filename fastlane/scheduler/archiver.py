@@ -136,14 +136,14 @@ class Archiver:
                     await self._remove(seen)
                 return None
             packed = replace(packed, version=1 if seen is None else seen.version + 1)
-            if not await self._archive.write(packed):
+            if not await self._archive.write_archived(packed):
                 return None
             if seen is not None:
                 await self._objects.delete(seen.key)
             await self._objects.put(packed.key, cast(BinaryIO, file), packed.size)
         if await self._is_whole(packed) and await self._archive.is_as_packed(packed):
             proved = replace(packed, state=ArchiveState.PROVED, version=packed.version + 1)
-            if await self._archive.write(proved):
+            if await self._archive.write_archived(proved):
                 return proved
         if not await self._is_own(packed):
             await self._objects.delete(packed.key)
@@ -167,10 +167,10 @@ class Archiver:
         return row is not None and row.key == packed.key
 
     async def _clear(self, proved: ArchivedLog) -> None:
-        while await self._gently(lambda: self._archive.clear(proved.id)):
+        while await self._gently(lambda: self._archive.clear_archived(proved.id)):
             pass
         moved = replace(proved, state=ArchiveState.MOVED, version=proved.version + 1)
-        if await self._archive.write(moved):
+        if await self._archive.write_archived(moved):
             self._metrics.archived(ArchiveOutcome.MOVED)
             log.info("archive.moved", execution_id=moved.id, key=moved.key, bytes=moved.size, log_bytes=moved.end_offset, lines=moved.lines)
 
@@ -179,7 +179,7 @@ class Archiver:
         going = seen
         if seen.state is not ArchiveState.GOING:
             going = replace(seen, state=ArchiveState.GOING, version=seen.version + 1)
-            if not await self._archive.write(going):
+            if not await self._archive.write_archived(going):
                 return
         await self._objects.delete(going.key)
         if await self._archive.forget(going):

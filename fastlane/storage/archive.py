@@ -13,11 +13,10 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 from fastlane.errors import ArchiveDown
 from fastlane.models.ids import nonce
-from fastlane.models.log import Head
+from fastlane.models.log import Head, Slice
 from fastlane.models.log_archive import ARCHIVED, ArchivedLog, ArchiveState
 from fastlane.storage import records
 from fastlane.storage.archive_port import BEGINNING, ArchivePage, LogObjects, Place, RipeLogs
-from fastlane.storage.base import Slice
 from fastlane.storage.log_object import HEAD, NUMBERS, LogIndex, LogObjectWriter, Segment, chunks_of
 from fastlane.storage.logs import (
     CHUNKS,
@@ -123,10 +122,10 @@ class LogArchiveLogic:
         rows = await self._rows.select(CHUNKS_OF_EXECUTION, {"execution_id": log.id}, ("sequence", "end_offset"), part)
         return [(row["sequence"], row["end_offset"]) for row in rows] == [(log.sequence, log.end_offset)]
 
-    async def write(self, log: ArchivedLog) -> bool:
+    async def write_archived(self, log: ArchivedLog) -> bool:
         return await write_version(self._rows, ARCHIVED_LOGS, log, log.version)
 
-    async def clear(self, execution_id: str) -> bool:
+    async def clear_archived(self, execution_id: str) -> bool:
         cut = await cut_logs(self._rows, [execution_id], MAX_CHUNKS)
         await self._rows.delete(CHUNKS, cut.keys)
         return cut.left == 0
@@ -150,7 +149,7 @@ class LogArchiveLogic:
         for id in await self.among(execution_ids):
             log = await self.get(id)
             if log is not None and log.state in ARCHIVED:
-                await self.write(replace(log, state=ArchiveState.GOING, version=log.version + 1))
+                await self.write_archived(replace(log, state=ArchiveState.GOING, version=log.version + 1))
 
     async def head(self, execution_id: str) -> Head | None:
         """Where the log ends."""

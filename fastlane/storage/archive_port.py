@@ -71,10 +71,10 @@ class LogArchive(Protocol):
     async def is_as_packed(self, log: ArchivedLog) -> bool:
         """Whether the stored log still ends where it ended when it was packed."""
 
-    async def write(self, log: ArchivedLog) -> bool:
+    async def write_archived(self, log: ArchivedLog) -> bool:
         """Replaces the row whose version is one less, or inserts the first. False, and nothing written, for another stored version."""
 
-    async def clear(self, execution_id: str) -> bool:
+    async def clear_archived(self, execution_id: str) -> bool:
         """Removes the last parts of a log in the store; whether there are more."""
 
     async def forget(self, log: ArchivedLog) -> bool:

@@ -25,7 +25,7 @@ from fastlane.models.host import HostLoad, HostRecord, Uncleaned
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, JobBounds, LateJob, RunningContainer, Task, TaskSummary
-from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.log import Chunk, Head, Slice
 from fastlane.models.paging import JobPage, Page, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.pool import DirectoryMark, Pauses, PoolsRevision
 from fastlane.models.retention import TaskHour
@@ -51,14 +51,6 @@ class Generation:
     run_id: str
     builder: str | None
     since: int
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of a log: pieces in stored order, and the offset after the last one."""
-
-    pieces: tuple[Piece, ...]
-    next_offset: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from itertools import takewhile
 from typing import Any, Protocol
 
 from fastlane.clock import unless_cancelled
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
-from fastlane.storage.base import Slice
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece, Slice
 from fastlane.storage.records import EXECUTIONS, Among, Index, Part, Record, Rows
 from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 

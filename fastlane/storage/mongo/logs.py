@@ -5,9 +5,8 @@ from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.ids import nonce
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece, Slice
 from fastlane.storage import logs
-from fastlane.storage.base import Slice
 from fastlane.storage.logs import HEAD, OFFSETS, LogLogic, SliceBuilder, StoredChunk, head_of
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import CommittedRows

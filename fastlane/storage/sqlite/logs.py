@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
-from fastlane.models.log import Chunk, Piece
-from fastlane.storage.base import Slice
+from fastlane.models.log import Chunk, Piece, Slice
 from fastlane.storage.logs import CHUNKS, OFFSETS, LogLogic, SliceBuilder, StoredChunk
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.rows import insert_into
