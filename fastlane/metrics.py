@@ -226,7 +226,7 @@ class Metrics:
         self._archived = counter("fastlane_archived_logs", words, ("outcome",))
         for result in ArchiveOutcome:
             self._archived.labels(result.value)
-        words = "For how long the oldest log that this worker found has been due to move to the archive."
+        words = "How late the archive of old logs is on this worker; docs/metrics.md says how that is reckoned."
         self._lag_of_archive = Gauge("fastlane_archive_lag_seconds", words, registry=registry)
         self._rebuilds = counter("fastlane_queue_rebuilds", "How often this worker rebuilt the queue from the store.")
         words = "Attempts of this worker to deliver a message about a job, by what carries it and what came of it."
@@ -291,7 +291,7 @@ class Metrics:
         self._archived.labels(outcome.value).inc()
 
     def archive_lagged(self, seconds: float) -> None:
-        """Notes how late the archive is."""
+        """Notes how late the archive of old logs is."""
         self._lag_of_archive.set(seconds)
 
     def rebuilt(self) -> None:

@@ -324,7 +324,7 @@ class Settings:
         "and workers reach alike",
         unset="none: logs stay in the store",
     )
-    archive_after: float = setting(types.DURATION, "1d", "how long after an execution's end its log moves to archive_url")
+    archive_after: float = setting(types.DURATION, "24h", "how long after an execution's end its log moves to archive_url")
     keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
     keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
     keep_events: int | None = setting(AGE, "90d", "how long [what people and fastlane did](audit.md) stays known")

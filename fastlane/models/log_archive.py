@@ -24,8 +24,8 @@ ARCHIVED = frozenset({ArchiveState.PROVED, ArchiveState.MOVED})
 @dataclass(frozen=True, slots=True)
 class ArchivedLog:
     """A log and its object. ``id`` is the execution's; ``digest`` is the SHA-256 of the object, ``size`` its bytes, ``index_at`` where its
-    index begins; ``lines``: line ends in the log. ``sequence`` to ``marks`` are those of the log's last chunk, as the store has them, so
-    that the end of a log is known without its object. ``archived_at`` in milliseconds."""
+    index begins; ``lines``: line ends in the log. ``sequence`` to ``marks`` belong to the last chunk of the log, as the store has it: so
+    the end of a log is known without its object. ``archived_at`` in milliseconds."""
 
     id: str
     state: ArchiveState

@@ -53,6 +53,7 @@ class Archiver:
         self._place: Place = BEGINNING
         self._walked_at: int | None = None
         self._orphans_after = ""
+        self._done_at = clock.now()
 
     async def run(self) -> None:
         """Makes rounds."""
@@ -61,11 +62,12 @@ class Archiver:
             try:
                 if await self._is_chosen():
                     await self.round()
-                else:
-                    self._metrics.archive_lagged(0)
+                self._done_at = self._clock.now()
+                self._metrics.archive_lagged(0)
                 wait, said = EVERY, ""
             except ArchiveDown as error:
                 self._metrics.archived(ArchiveOutcome.FAILED)
+                self._metrics.archive_lagged((self._clock.now() - self._done_at) / 1000)
                 if said != str(error):  # once for each reason, or an outage of a day fills a disk
                     said = str(error)
                     log.warning("archive.failed", error=said)
@@ -102,7 +104,6 @@ class Archiver:
             if page.next is None:
                 break
             self._place = page.next
-        self._metrics.archive_lagged(0)
 
     async def _remove_orphans(self) -> None:
         for _ in range(ORPHAN_PAGES):
