@@ -1,6 +1,7 @@
 """What every store promises of logs in an archive: each read gives what it gave before, a move that is cut off at any step is ended by the
 next one, and nothing goes from the store before the archive has proved that it has it."""
 
+import asyncio
 import itertools
 import random
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from tests.contract.test_store_retention import history_of, prune
 from tests.support.clock import FakeClock
 from tests.support.factories import chunk, new
 from tests.support.intercept import Call, Died, Intercepted, dies
+from tests.support.waiting import until
 
 AFTER = 3_600.0
 STREAMS = (None, STDOUT, STDERR)
@@ -312,3 +314,50 @@ async def test_a_worker_that_was_overtaken_deletes_nothing_of_the_one_that_moved
     await old.archiver.round()
     assert (await old.state(id), await old.here(id), len(old.files)) == (ArchiveState.MOVED, 0, 1)
     assert await readings(old.store, id) == before
+
+
+class Full(LogFolder):
+    """A folder without space, until there is some. ``tries``: how often it was written to, and when."""
+
+    has_room = False
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        super().__init__(folder)
+        self.clock, self.tries = clock, list[int]()
+
+    async def put(self, key, content, size):
+        self.tries.append(self.clock.now())
+        if not self.has_room:
+            raise ArchiveDown("No space left on device")
+        await super().put(key, content, size)
+
+
+async def test_a_full_archive_is_tried_less_and_less_often_and_then_takes_what_waits(old):
+    ids = [await old.ended(*pieces_of(seed, 5, 10)) for seed in (1, 2)]
+    full = old.store.log_archive.objects = Full(old.folder, old.clock)
+    began = old.clock.now()
+    working = asyncio.create_task(old.archiver.run())
+    try:
+        for tries in range(1, 7):
+            await until(lambda tries=tries: len(full.tries) == tries and old.clock.sleeping == 1, "a try")
+            old.clock.step()
+        await until(lambda: len(full.tries) == 7 and old.clock.sleeping == 1, "a try")
+        waits = [(after - before) / 1000 for before, after in itertools.pairwise(full.tries)]
+        assert waits == [60, 120, 240, 300, 300, 300]
+        assert all([await old.here(id) > 0 for id in ids])
+        assert figures(old)["fastlane_archive_lag_seconds"] == (old.clock.now() - began) / 1000
+        assert figures(old)['fastlane_archived_logs_total{outcome="failed"}'] == 7
+        full.has_room = True
+        old.clock.step()
+        await until(lambda: figures(old)['fastlane_archived_logs_total{outcome="moved"}'] == 2 and old.clock.sleeping == 1, "both")
+        assert [await old.state(id) for id in ids] == [ArchiveState.MOVED] * 2
+        assert figures(old)["fastlane_archive_lag_seconds"] == 0
+        assert len(old.files) == 2
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+
+
+def figures(old: Old) -> dict[str, float]:
+    lines = [line for line in old.metrics.text().decode().splitlines() if line.startswith("fastlane_arch")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
