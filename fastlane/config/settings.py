@@ -16,6 +16,7 @@ from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS, Token, User
 from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
 from fastlane.config.types import (
+    BUCKET,
     FOLDER,
     LAST_PORT,
     MONGO,
@@ -321,9 +322,13 @@ class Settings:
     archive_url: str | None = optional(
         types.ARCHIVE_URL,
         "where logs of ended executions [move to](stores.md#old-logs-elsewhere) after archive_after: a folder, file:///PATH, that servers "
-        "and workers reach alike",
+        "and workers reach alike, or a bucket, s3://BUCKET/PREFIX, which needs the extra archive",
         unset="none: logs stay in the store",
     )
+    archive_endpoint: str = setting(types.ENDPOINT, "https://s3.amazonaws.com", "URL of the server of the S3 protocol that has the bucket")
+    archive_region: str = setting(types.REGION, "us-east-1", "region of the bucket")
+    archive_access_key: str | None = optional(types.ACCESS_KEY, "access key of the bucket", unset="none; required with s3://", secret=True)
+    archive_secret_key: str | None = optional(types.ACCESS_KEY, "secret key of the bucket", unset="none; required with s3://", secret=True)
     archive_after: float = setting(types.DURATION, "24h", "how long after an execution's end its log moves to archive_url")
     keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
     keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
@@ -375,8 +380,16 @@ class Settings:
 
     @property
     def archive_path(self) -> Path | None:
-        """The folder that ``archive_url`` names."""
-        return None if self.archive_url is None else Path(self.archive_url.removeprefix(FOLDER))
+        """The folder that ``archive_url`` names; None for a bucket, too."""
+        url = self.archive_url or ""
+        return Path(url.removeprefix(FOLDER)) if url.startswith(FOLDER) else None
+
+    @property
+    def archive_bucket(self) -> tuple[str, str] | None:
+        """The bucket that ``archive_url`` names, and what the names of its objects begin with; None for a folder, too."""
+        url = self.archive_url or ""
+        bucket, _, prefix = url.removeprefix(BUCKET).partition("/")
+        return (bucket, f"{prefix}/" if prefix else "") if url.startswith(BUCKET) else None
 
     @property
     def has_auth(self) -> bool:

@@ -82,6 +82,7 @@ DRIVERS = {
     "environs": ("config",),
     "bson": ("storage",),
     "marshmallow": ("web",),
+    "minio": ("archive",),
     "motor": ("storage",),
     "pymongo": ("storage",),
     "redis": ("queue", "embedded"),
