@@ -1,5 +1,4 @@
-"""Calls that may hang, as those of a network do: each is made in a thread that nobody waits for longer than the call may take, and hanging
-ones are bounded."""
+"""Calls that may hang, as a network's do: each is made in a thread, is given up after a time, and few are made at once."""
 
 import asyncio
 import threading
@@ -23,7 +22,7 @@ T = TypeVar("T")
 
 
 def time_for(size: int, patience: float) -> float:
-    """Seconds that a call with so many bytes may take."""
+    """Seconds that a call may take that moves ``size`` bytes."""
     return patience + size / RATE
 
 
