@@ -53,14 +53,17 @@ class LogBucket:
         timeout = pool.Timeout(connect=patience / 2, read=patience)
         self._access, self._patience, self._calls = access, patience, TimedCalls(AT_ONCE)
         self._failures: tuple[type[Exception], ...] = (client.error.MinioException, pool.exceptions.HTTPError, ValueError)
-        self._client: Any = client.Minio(
-            url.netloc,
-            access_key=access.access_key,
-            secret_key=access.secret_key,
-            secure=url.scheme == "https",
-            region=access.region,
-            http_client=pool.PoolManager(timeout=timeout, retries=False, maxsize=AT_ONCE),
-        )
+        try:
+            self._client: Any = client.Minio(
+                url.netloc,
+                access_key=access.access_key,
+                secret_key=access.secret_key,
+                secure=url.scheme == "https",
+                region=access.region,
+                http_client=pool.PoolManager(timeout=timeout, retries=False, maxsize=AT_ONCE),
+            )
+        except ValueError as error:
+            raise FastlaneError(f"archive_endpoint {access.endpoint} is not one that the client takes: {error}") from error
 
     async def prepare(self, *, is_new: bool) -> None:
         """Looks for the mark, which is made where nothing is archived yet."""

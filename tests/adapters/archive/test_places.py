@@ -2,6 +2,8 @@
 full, gone or refuses the login is an error in time, which names no key."""
 
 import io
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +13,7 @@ import pytest
 
 from fastlane.archive.bucket import HIDDEN, MARK, PART, BucketAccess, LogBucket
 from fastlane.archive.folder import LogFolder
-from fastlane.errors import ArchiveDown
+from fastlane.errors import ArchiveDown, FastlaneError
 from fastlane.models.log_archive import ArchiveState
 from fastlane.storage.archive_port import LogObjects
 from fastlane.storage.sqlite.store import SqliteStore
@@ -72,6 +74,15 @@ async def test_the_mark_is_made_once_and_a_place_without_it_is_not_the_archive(p
     await place.prepare(is_new=True)
     await place.prepare(is_new=False)
     assert len(await place.read(MARK, 0, 10)) == 10
+
+
+def test_a_bucket_needs_its_extra_and_an_endpoint_that_its_client_takes(monkeypatch):
+    access = BucketAccess("bucket", "", "http://localhost:1", "us-east-1", USER, KEY)
+    with pytest.raises(FastlaneError, match=r"archive_endpoint https://ec2\.amazonaws\.com is not one that the client takes"):
+        LogBucket(replace(access, endpoint="https://ec2.amazonaws.com"))
+    monkeypatch.setitem(sys.modules, "minio", None)
+    with pytest.raises(FastlaneError, match=re.escape("pip install 'fastlane-swarm[archive]'")):
+        LogBucket(access)
 
 
 async def test_a_large_object_goes_in_parts_and_is_whole(bucket):
