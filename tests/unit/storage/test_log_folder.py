@@ -9,7 +9,8 @@ from hashlib import sha256
 
 import pytest
 
-from fastlane.archive.folder import AT_ONCE, MARK, PART, THREADS, LogFolder
+from fastlane.archive.folder import MARK, PART, LogFolder
+from fastlane.archive.timed_calls import AT_ONCE, THREADS
 from fastlane.errors import ArchiveDown
 from tests.support.waiting import until
 
