@@ -16,7 +16,7 @@ RUN scripts/static
 # A virtual environment with exactly the locked packages, compiled, since the image is run read-only. pip, which built it, is not in the image.
 FROM ${PYTHON_IMAGE} AS program
 WORKDIR /src
-# With what traces and reports of errors need: --build-arg REQUIREMENTS=requirements/extras.txt
+# With what traces, reports of errors and an archive in a bucket need: --build-arg REQUIREMENTS=requirements/extras.txt
 ARG REQUIREMENTS=requirements/run.txt
 COPY requirements/run.txt requirements/extras.txt requirements/
 RUN python3 -m venv /opt/fastlane \

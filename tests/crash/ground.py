@@ -62,7 +62,14 @@ COMMAND = ("sh", "-c", SCRIPT)
 stopped."""
 
 QUICK = ProcessOptions(
-    renew=0.5, gone_after=3.0, recheck=1.0, breaker_reset=2.0, record_within=3.0, builder_lost_after_ms=3000, seal_lag_ms=500
+    renew=0.5,
+    gone_after=3.0,
+    recheck=1.0,
+    breaker_reset=2.0,
+    record_within=3.0,
+    builder_lost_after_ms=3000,
+    seal_lag_ms=500,
+    archive_every=0.2,
 )
 """What takes minutes in production takes seconds here."""
 
