@@ -153,11 +153,11 @@ PEERS_OF = {
     ),
     "huey": lambda: Peer(
         "huey",
-        "a consumer with the scheduler, another without; `lock_task`, one retry",
+        "a consumer with the scheduler, another without; `lock_task`, `--flush-locks`, one retry",
         {
-            "scheduler": "{bin}/huey_consumer huey_app.huey -w 1",
+            "scheduler": "{bin}/huey_consumer huey_app.huey -w 1 -f",
             "spare": "{bin}/huey_consumer huey_app.huey -w 1 -n",
-            "second": "{bin}/huey_consumer huey_app.huey -w 1",
+            "second": "{bin}/huey_consumer huey_app.huey -w 1 -f",
         },
         tells="unable to acquire lock|Interrupted",
     ),
