@@ -4,6 +4,9 @@ Nothing of this is part of the writes that end an execution. One worker looks fo
 behind, and a second time an hour behind for what was stored late. A seal is inserted under its number: of two processes one appends, and
 the other one looks again. A process that ends anywhere leaves seals that its place does not have yet; the next look finds them by their
 rows. Before rows are removed, their removal is sealed, so a crash between the two leaves rows that may go.
+
+Each seal also binds the newest seals of other jobs that this process appended and none has bound yet: without the later seals of all jobs,
+nobody can take off the end of one chain.
 """
 
 import asyncio
@@ -16,7 +19,20 @@ import structlog
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import TransientError
 from fastlane.models.event import LAST_RANK, EventKind, Position, Source, Span
-from fastlane.models.receipt import LATE, ChainBuilder, ChainHead, Removals, SealedRow, SealKeys, SealKind, SealPlace, ranges, removal
+from fastlane.models.receipt import (
+    LATE,
+    ChainBuilder,
+    ChainEnd,
+    ChainHead,
+    Removals,
+    Seal,
+    SealedRow,
+    SealKeys,
+    SealKind,
+    SealPlace,
+    ranges,
+    removal,
+)
 from fastlane.storage.base import Store
 from fastlane.storage.retention_port import GoingJob
 from fastlane.storage.seal_port import EndedRow
@@ -36,6 +52,8 @@ TRIES = 5
 """How often a process that meets another one at the same chain looks again."""
 NEWEST = 50
 """The newest executions of a job that are sealed before it is removed: older ones have been."""
+MOST_BOUND = 2 * AT_ONCE
+"""Ends of other chains that one seal binds at most."""
 UNSTARTED = frozenset({EventKind.TICK_SKIPPED, EventKind.TICK_MISSED, EventKind.TICK_EXPIRED})
 """Events of ticks that make no execution."""
 
@@ -52,6 +70,8 @@ class Sealing:
         self._seals = store.seals
         self._clock = clock
         self._keys = keys
+        self._unbound: dict[str, ChainEnd] | None = None
+        """The ends of chains that no seal binds yet, by job; None: not looked for."""
 
     async def look(self) -> int:
         """Seals what has ended since the last look; how many seals it appended. Safe to repeat, by any process."""
@@ -200,17 +220,42 @@ class Sealing:
             if not left:
                 await self._write_head(head, job_id, task_id, builder)
                 return 0
-            if await self._append_all(builder, left):
-                await self._write_head(head, job_id, task_id, builder)
+            if (newest := await self._append_all(builder, left)) is not None:
+                if await self._write_head(head, job_id, task_id, builder):
+                    self._bind_later(newest)
                 return len(left)
         log.warning("receipts.chain_stuck", job_id=job_id, task_id=task_id, removes=removes)
         return 0
 
-    async def _append_all(self, builder: ChainBuilder, rows: Sequence[SealedRow]) -> bool:
+    async def _append_all(self, builder: ChainBuilder, rows: Sequence[SealedRow]) -> Seal | None:
+        """Appends these rows, of which there is one at least; the newest seal, None when another process was faster."""
+        unbound = await self._ends()
+        newest: Seal | None = None
         for row in rows:
-            if not await self._seals.append_seal(builder.append(row, self._clock.now())):
-                return False
-        return True
+            others = {job: unbound[job] for job in list(unbound)[:MOST_BOUND] if job != builder.job_id}
+            newest = builder.append(row, self._clock.now(), others)
+            if not await self._seals.append_seal(newest):
+                return None
+            for job, end in others.items():
+                if unbound.get(job) == end:
+                    del unbound[job]
+        return newest
+
+    async def _ends(self) -> dict[str, ChainEnd]:
+        """The ends that the next seal binds. A process begins with the seal at which the look before it stopped."""
+        if self._unbound is None:
+            place = await self._seals.place()
+            seal = await self._seals.of_row(place.ends["id"]) if place is not None and place.ends.get("id") else None
+            head = None if seal is None else await self._seals.head(seal.job_id)
+            if self._unbound is None:
+                self._unbound = {}
+                if seal is not None and head is not None and head.number >= seal.number:
+                    self._bind_later(seal)
+        return self._unbound
+
+    def _bind_later(self, seal: Seal) -> None:
+        if self._unbound is not None:
+            self._unbound[seal.job_id] = ChainEnd(seal.number, seal.signature)
 
     async def _write_heads(self, jobs: Mapping[str, str], rows: Sequence[EndedRow], sealed: Mapping[str, int]) -> None:
         """Writes the ends of chains that do not have the seals of these rows yet: a process ended between the two writes."""
@@ -222,11 +267,13 @@ class Sealing:
                     head, job_id, task_id, ChainBuilder(self._keys, job_id, task_id, await self._seals.last(job_id), head)
                 )
 
-    async def _write_head(self, seen: ChainHead | None, job_id: str, task_id: str, builder: ChainBuilder) -> None:
+    async def _write_head(self, seen: ChainHead | None, job_id: str, task_id: str, builder: ChainBuilder) -> bool:
+        """Writes where the chain ends now; whether it did."""
         before = seen or ChainHead(job_id, task_id)
-        if builder.number > before.number:
-            head = replace(before, task_id=task_id, number=builder.number, digest=builder.digest, version=before.version + 1)
-            await self._seals.write_head(self._keys.signed_head(head))
+        if builder.number <= before.number:
+            return False
+        head = replace(before, task_id=task_id, number=builder.number, digest=builder.digest, version=before.version + 1)
+        return await self._seals.write_head(self._keys.signed_head(head))
 
     async def _with_log(self, row: SealedRow) -> SealedRow:
         if row.kind is not SealKind.EXECUTION:
