@@ -29,15 +29,7 @@ EXPORT = b'{"export":'
 @click.option("--save", metavar="FILE", help="Write where each chain ends to this file, to keep it elsewhere for --since.")
 @CONTEXT
 @click.pass_context
-def verify(
-    ctx: click.Context,
-    what: str | None,
-    config: str | None,
-    keys: str | None,
-    log_file: str | None,
-    context: str | None,
-    **more: str | None,
-) -> None:
+def verify(ctx: click.Context, /, what: str | None, config: str | None, keys: str | None, context: str | None, **more: str | None) -> None:
     """Verifies a receipt, an export, the receipts of a task, or all. A FILE is a receipt as `fastlane receipt` writes it, or an export, and
     is checked here, with the keys and without a server. Of a TASK, and without an argument of all tasks, the server compares each seal with
     what is stored, and the chains with themselves and with each other.
@@ -52,7 +44,7 @@ def verify(
       fastlane verify backup --since backup-2026-03-03.json
       fastlane verify --save chains.json
     """
-    job, since, save = more["job"], more["since"], more["save"]
+    job, since, save, log_file = more["job"], more["since"], more["save"], more["log_file"]
     path = Path(what) if what is not None and Path(what).is_file() else None
     if path is None and (keys is not None or log_file is not None or (what or "").endswith((".json", ".jsonl", ".gz"))):
         raise click.UsageError(f"there is no file {what}")
@@ -132,41 +124,30 @@ def _of_receipt(path: Path, secrets: tuple[str, ...], log_file: Path | None) -> 
 async def _of_export(path: Path, secrets: tuple[str, ...], report: ChainReport) -> None:
     """Fills a store of its own, in a temporary folder, from the export, and checks all chains there."""
     from fastlane.app import make_receipts, make_scratch_store, make_seal_keys, opened
-    from fastlane.models.receipt import ChainHead, Seal
     from fastlane.storage.transfer.files import Importer
-    from fastlane.storage.transfer.lines import JobLine, Start, check, read
+    from fastlane.storage.transfer.lines import check, read
 
     try:
         check(path, lambda _: None)
     except FastlaneError as error:
         report.fault("the file", str(error))
-    jobs, started_at = dict[str, str](), 0
     with tempfile.TemporaryDirectory(prefix="fastlane-verify-") as folder:
         async with opened(make_scratch_store(Path(folder))) as store:
             importer = Importer(store, as_exported=True)
             await importer.prepare()
             try:
                 for line in read(path):
-                    match line:
-                        case Start():
-                            started_at = line.started_at
-                        case JobLine():
-                            jobs[line.job.id] = line.job.task_id
-                        case ChainHead():
-                            jobs.setdefault(line.id, line.task_id)
-                            report.chains[line.id] = NotedChain(line.task_id, line.number, line.digest)
-                        case Seal():
-                            jobs.setdefault(line.job_id, line.task_id)
                     await importer.add(line)
                 await importer.finish()
             except FastlaneError as error:
                 if not report.faults:
                     report.fault("the file", str(error))
-            receipts = make_receipts(store, make_seal_keys(secrets), started_at)
-            for job, task in jobs.items():
-                await _check_stored(receipts, task, job, report)
+            receipts = make_receipts(store, make_seal_keys(secrets), importer.started_at)
+            for job, end in importer.ends.items():
+                report.chains[job] = NotedChain(*end)
+                await _check_stored(receipts, end[0], job, report)
     for job, noted in report.noted.items():
-        if job not in jobs:
+        if job not in importer.ends:
             report.fault(f"{noted.task}/{job}", "has no chain in this file")
     if not report.seals:
         report.fault(f"{path}", "has no receipts: they are in an export with logs, of an installation with receipt_keys")

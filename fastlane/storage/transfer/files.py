@@ -41,7 +41,7 @@ from fastlane.models.job import Execution, Job, Task
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.pool import RESTORED
-from fastlane.models.receipt import ChainBuilder, ChainHead, Removals, Seal, SealKeys, SealKind, SealPlace, ranges, removal
+from fastlane.models.receipt import ChainBuilder, ChainHead, Removals, Seal, SealKeys, SealKind, SealPlace, removal
 from fastlane.models.retention import TaskHour
 from fastlane.models.tick import Tick, once_key
 from fastlane.storage.base import NOT_NOTED, Noted, Store
@@ -356,8 +356,12 @@ class Importer:
     these are left out."""
 
     def __init__(self, store: Store, keys: SealKeys | None = None, *, as_exported: bool = False) -> None:
-        """``as_exported``: writes the receipts as they are in the file, to look at them."""
+        """``as_exported``: writes the receipts as they are in the file, to look at them, and notes the file's jobs: in ``ends``, the task
+        of each, and the number and digest with which its chain ends."""
         self.summary = Summary()
+        self.started_at = 0
+        self.ends: dict[str, tuple[str, int, str]] = {}
+        self._as_exported = as_exported
         self._store = store
         self._chains = _Chains(store, keys, as_exported=as_exported)
         self._now = int(time.time() * 1000)
@@ -387,8 +391,15 @@ class Importer:
         self.summary.left_out = self._chains.left_out
 
     def _note(self, line: Line) -> None:
-        if isinstance(line, Start):
-            self._chains.started_at = line.started_at
+        match line:
+            case Start():
+                self.started_at = self._chains.started_at = line.started_at
+            case JobLine() if self._as_exported:
+                self.ends[line.job.id] = (line.job.task_id, 0, "")
+            case ChainHead() if self._as_exported:
+                self.ends[line.id] = (line.task_id, line.number, line.digest)
+            case Seal() if self._as_exported:
+                self.ends.setdefault(line.job_id, (line.task_id, 0, ""))
         if isinstance(line, JobLine) and line.job.next_tick is not None and line.job.next_tick <= self._now:
             self.summary.due += 1
             shown = sorted([*self.summary.first_due, line.job], key=lambda job: (job.next_tick, job.id))
@@ -535,9 +546,7 @@ class _Chains:
         builder = ChainBuilder(self._keys, job_id, task_id, last)
         removals = (one for one in later if one.kind is SealKind.REMOVAL and self._keys.fault(one.key, one.signature, one.body) is None)
         gone, number = Removals(removals), builder.number
-        rows, logs = (
-            ranges((), [(first, min(end, number)) for first, end in found if first <= number]) for found in (gone.rows, gone.logs)
-        )
+        rows, logs = ([(first, min(end, number)) for first, end in found if first <= number] for found in (gone.rows, gone.logs))
         if rows or logs:
             await self._seals.append_seal(builder.append(removal(rows, logs), int(time.time() * 1000)))
         end = replace(head, number=builder.number, digest=builder.digest, version=head.version + 1)

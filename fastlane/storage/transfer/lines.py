@@ -4,7 +4,8 @@ is checked as a whole before any line of it is imported.
 The first line names the format, the last one how many lines of each kind came before it and their digest, so that a cut or changed file is
 noticed. A line has one key,
 its kind. The counts of hours come before the jobs, a job before its ticks, ticks before executions, and executions before their deliveries
-and logs. Of receipts, the ends of all chains come before the seals, and the seals of a job stand together, in order. Values are written as ``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
+and logs. Of receipts, the ends of all chains come before the seals, and the seals of a job stand together, in order. Values are written as
+``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
 """
 
 import base64
