@@ -43,6 +43,8 @@ LAG = 10_000
 """Milliseconds by which the first look stays behind: several processes write, and what ended first may be stored last."""
 AGAIN_AFTER = LATE // 2
 """How far behind the second look is (milliseconds)."""
+HELD = 600_000
+"""Milliseconds for which the second look waits for an execution that is not settled: its tick may change until then."""
 IDLE = 600_000
 """Milliseconds after which the place moves on when nothing ends."""
 PAGE = 100
@@ -72,6 +74,8 @@ class Sealing:
         self._keys = keys
         self._unbound: dict[str, ChainEnd] | None = None
         """The ends of chains that no seal binds yet, by job; None: not looked for."""
+        self._held = ("", 0)
+        """For which execution the second look waits, and since when."""
 
     async def look(self) -> int:
         """Seals what has ended since the last look; how many seals it appended. Safe to repeat, by any process."""
@@ -94,11 +98,23 @@ class Sealing:
             after = getattr(place, name)
             rows = await self._seals.ended(until, PAGE, (after["time"], after["id"]))
             full, at = len(rows) == PAGE, after
+            if name == "late_ends" and (ready := self._ready(rows)) < len(rows):
+                rows, full, until = rows[:ready], False, after["time"]
             if rows:
                 count += await self.seal_ended(rows)
                 at = {"time": rows[-1].end_noted_at, "id": rows[-1].id}
             full = await self._go_on(place, name, at, until, full=full) and full
         return count
+
+    def _ready(self, rows: Sequence[EndedRow]) -> int:
+        """How many of these rows the second look goes on by: those before the first that is not settled, unless it has waited for that."""
+        now, (id, since) = self._clock.now(), self._held
+        for index, row in enumerate(rows):
+            if not row.settled:
+                self._held = (row.id, since if row.id == id else now)
+                if now - self._held[1] < HELD:
+                    return index
+        return len(rows)
 
     async def _go_on(self, place: SealPlace, name: str, at: Mapping[str, Any], until: int, *, full: bool) -> bool:
         """Writes how far this look came; False when another process was faster. While nothing ends, the place moves all the same: what is

@@ -131,10 +131,10 @@ class _Exporter:
         store, transfer = self._store, self._store.transfer
         again = self._again
         place = await again(store.seals.place) if self._with_logs else None
-        if place is not None:
-            yield place
         hosts = await again(store.hosts)
         yield PausedPools(tuple(sorted((await again(store.paused_pools)).names)))
+        if place is not None:
+            yield place
         for host in hosts:
             yield host
         async for calendar in self._calendars():

@@ -70,7 +70,7 @@ def check_by_server(client: Any, task: str | None, job: str | None, report: Chai
     for one in _chains(client, task):
         jobs[one["jobId"]] = one["taskId"]
         report.chains[one["jobId"]] = NotedChain(one["taskId"], one["number"], one["digest"])
-    jobs = {row["jobId"]: row["taskId"] for row in client.jobs.list(task=task)} | jobs
+    jobs = {row["id"]: row["taskId"] for row in client.jobs.list(task=task)} | jobs
     jobs = {id: noted.task for id, noted in report.noted.items() if task in (None, noted.task)} | jobs
     if job is not None:
         jobs = {job: task or jobs.get(job, "")}
