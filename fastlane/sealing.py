@@ -248,13 +248,16 @@ class Sealing:
         unbound = await self._ends()
         newest: Seal | None = None
         for row in rows:
-            others = {job: unbound[job] for job in list(unbound)[:MOST_BOUND] if job != builder.job_id}
+            others = {job: unbound.pop(job) for job in list(unbound)[:MOST_BOUND] if job != builder.job_id}
             newest = builder.append(row, self._clock.now(), others)
-            if not await self._seals.append_seal(newest):
+            appended = False
+            try:
+                appended = await self._seals.append_seal(newest)
+            finally:
+                if not appended:  # unless there is a newer end meanwhile
+                    unbound |= {**others, **unbound}
+            if not appended:
                 return None
-            for job, end in others.items():
-                if unbound.get(job) == end:
-                    del unbound[job]
         return newest
 
     async def _ends(self) -> dict[str, ChainEnd]:
