@@ -229,7 +229,7 @@ class ChainBuilder:
 
 OTHERS = "others"
 """The fact of a seal that binds the ends of other chains: for each of these jobs, the number and the signature of its newest seal then. So
-whoever deletes the end of a chain, and the row that says where it ends, has to delete what was sealed later anywhere, too."""
+the end of a chain, and the row that says where it ends, cannot be deleted without the later seals of all jobs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class SealStore(Protocol):
         """Where the chains of all jobs end, by the job's id after the named one."""
 
     async def all_seals(self, limit: int, after: str = "") -> Sequence[Seal]:
-        """The seals of all jobs, by id after the named one: those of a job stand together, in order."""
+        """The seals of all jobs, by id after the named one: a job's seals stand together, in order."""
 
     async def removals(self, job_id: str) -> Sequence[Seal]:
         """The newest seals of a job's removals, the newest first. Each has what was removed before it."""
