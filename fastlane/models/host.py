@@ -3,8 +3,9 @@ it), which manager to ask about what runs there, and a host's record in the stor
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -368,11 +369,27 @@ class Uncleaned:
     since: int | None
 
 
+class Views(list[HostView]):
+    """Views of hosts, which do not change. Among them, one is found without a look at all others: each execution asks for its host several
+    times, and there may be thousands."""
+
+    @cached_property
+    def by_name(self) -> Mapping[str, HostView]:
+        """The views by the names of their hosts."""
+        return {view.name: view for view in self}
+
+
+def view_of(hosts: Sequence[HostView], name: str | None) -> HostView | None:
+    """What is known of the host of this name; None when that is nothing."""
+    if name is None:
+        return None
+    return hosts.by_name.get(name) if isinstance(hosts, Views) else next((view for view in hosts if view.name == name), None)
+
+
 def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> str:
-    """The first of the ``reachable_managers``. Most often it is the wanted one, and no other host is looked at: each execution asks several
-    times, and there may be a thousand hosts."""
+    """The first of the ``reachable_managers``. Most often it is the wanted one, and no other host is looked at."""
     wanted = first or name
-    found = next((host for host in hosts if host.name == wanted), None)
+    found = view_of(hosts, wanted)
     if found is not None and found.usable and found.has(name, swarm_id):
         return wanted
     return reachable_managers(hosts, name, swarm_id, first=first)[0]

@@ -16,7 +16,7 @@ from fastlane.clock import unless_cancelled
 from fastlane.errors import FastlaneError, HostDown, TransientError, Unreadable
 from fastlane.executors.port import EngineService, Image
 from fastlane.metrics import Repair
-from fastlane.models.host import HostView, reachable_manager
+from fastlane.models.host import HostView, reachable_manager, view_of
 from fastlane.models.image import ImageRemoval, PulledImage, may_need, pulled_name
 from fastlane.models.job import Execution
 from fastlane.models.pool import Pull
@@ -230,7 +230,7 @@ class ImageKeeper:
     async def note_use(self, host: str, image: Image) -> None:
         """Records that an image is used. Call it before a service with the image is made on a host. Raises StoreDown and HostDown."""
         reference = pulled_name(image.reference)
-        own = next((view for view in self._hosts.views() if view.name == host), None)
+        own = view_of(self._hosts.views(), host)
         if self._after is None or reference is None or own is None:
             return
         await self._keep(own, reference, self._after)

@@ -18,7 +18,7 @@ from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
 from fastlane.queue.port import Claim
 from fastlane.scheduler.known_workers import WorkerHosts
-from fastlane.scheduler.leases import Assignment, Leases, claim_request
+from fastlane.scheduler.leases import Assignment, Leases, PoolSlots, claim_request
 from fastlane.scheduler.ports import Ports
 from fastlane.scheduler.rebuilder import Rebuilder
 
@@ -85,6 +85,7 @@ class Dispatcher:
         self._rebuilder = rebuilder
         self._run = run
         self._on_rebuilt = on_rebuilt
+        self._slots = PoolSlots()
         self._wake = asyncio.Event()
         self._unaligned = False
         self._off = 0
@@ -119,7 +120,7 @@ class Dispatcher:
         generation = await self._rebuilder.ensure()
         if self._leases.enter_generation(generation):
             self._on_rebuilt()
-        request = claim_request(self._pools, self._hosts.views(), self._leases.room)
+        request = claim_request(self._pools, self._hosts.views(), self._leases.room, self._slots)
         count = 0 if self._unaligned else request.count
         before, shown = self._clock.now(), self._machine.now()
         claim = await self._queue.claim(

@@ -13,7 +13,7 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import FastlaneError, QueueDown, TransientError
 from fastlane.models.event import Event, EventKind
-from fastlane.models.host import IN_NO_POOL, EngineIdentity, HostRecord, HostView, is_local, record_id
+from fastlane.models.host import IN_NO_POOL, EngineIdentity, HostRecord, HostView, Views, is_local, record_id
 from fastlane.models.job import Execution
 from fastlane.models.pool import KnownHost, hosts_to_know, record_of, removed_with
 from fastlane.scheduler.cleaner import WITHIN, Leftovers
@@ -116,7 +116,7 @@ class HostKeeper:
         """What is known of each host now, and whether it gets new work. As long as nothing changes, the answer is the same object."""
         seen = self._executor.hosts()
         if self._judgement is None or self._judgement[0] is not seen:
-            self._judgement = (seen, [self._judged_once(view) for view in seen])
+            self._judgement = (seen, Views(self._judged_once(view) for view in seen))
         return self._judgement[1]
 
     def _judged_once(self, view: HostView) -> HostView:

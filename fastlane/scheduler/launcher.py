@@ -29,7 +29,7 @@ from fastlane.executors.port import Activation, Image, Order, ServiceTemplate
 from fastlane.models import transitions
 from fastlane.models.container import NO_RESOURCES, Container
 from fastlane.models.everywhere import is_unplanned
-from fastlane.models.host import HostView, reachable_manager
+from fastlane.models.host import HostView, reachable_manager, view_of
 from fastlane.models.job import Ending, Execution, Failure
 from fastlane.models.log_commands import environment_of_outputs
 from fastlane.models.placement import Ranking, place
@@ -427,7 +427,7 @@ class Launcher:
         """The reason for which an execution without a pool cannot start; None when its host can be used."""
         if execution.host is None:
             return f"no pool matches the task {execution.task_id!r}: add one to the settings"
-        if any(view.name == execution.host and view.usable for view in self._known_hosts.views()):
+        if (view := view_of(self._known_hosts.views(), execution.host)) is not None and view.usable:
             return None
         return (
             f"no pool matches the task {execution.task_id!r} any longer, and its host {execution.host} cannot be used "
@@ -449,9 +449,8 @@ class Launcher:
 
     async def _host_for(self, execution: Execution) -> str:
         """Its host while that gets new work, else another host of its pool. Raises NoHost."""
-        for view in self._known_hosts.views():
-            if view.name == execution.host and view.is_open:
-                return view.name
+        if (view := view_of(self._known_hosts.views(), execution.host)) is not None and view.is_open:
+            return view.name
         pool = pool_for(self._pools, execution.task_id)
         if pool is None:
             raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer")
@@ -516,7 +515,8 @@ class Launcher:
         return await self._executor.resolve(host, execution.spec.image, pull)
 
     def _swarm_of(self, host: str) -> str:
-        return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
+        view = view_of(self._executor.hosts(), host)
+        return "" if view is None else view.swarm_id or ""
 
 
 def on_node(container: Container, node: str) -> Container:

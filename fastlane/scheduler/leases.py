@@ -74,16 +74,35 @@ class ClaimRequest:
     count: int
 
 
-def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) -> ClaimRequest:
+class PoolSlots:
+    """How many executions of each pool may run at once on its hosts, counted again when the pool or what is known of a host changes: a
+    worker claims hundreds of times a second, and there may be thousands of hosts."""
+
+    def __init__(self) -> None:
+        self._hosts: Sequence[HostView] = ()
+        self._slots: dict[str, tuple[Pool, int | None]] = {}
+
+    def of(self, pool: Pool, hosts: Sequence[HostView]) -> int | None:
+        """The slots of a pool; None while none of its hosts may get work."""
+        if hosts is not self._hosts:
+            self._hosts, self._slots = hosts, {}
+        known = self._slots.get(pool.name)
+        if known is None or known[0] is not pool:
+            known = self._slots[pool.name] = (pool, slots_of(pool, hosts) if has_place(pool, hosts) else None)
+        return known[1]
+
+
+def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room, slots: PoolSlots | None = None) -> ClaimRequest:
     """The request of a worker with these hosts and this room. Ticks do not depend on the hosts. A pool is served while one of its hosts may
-    get work, however many ticks are under way."""
+    get work, however many ticks are under way. ``slots``: those of the worker's earlier requests."""
     if room.short_work < 1:
         return ClaimRequest((), (), BATCH)
-    served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
+    slots = PoolSlots() if slots is None else slots
+    served = {pool.name: slots.of(pool, hosts) for pool in pools if room.executions > 0}
     ticks = (Lane(TICKS, None),) if room.ticks > 0 else ()
-    lanes = (*ticks, *(Lane(pool.name, slots_of(pool, hosts), pool.fair_share) for pool in served))
-    watch = tuple(pool.name for pool in pools if pool not in served)
-    return ClaimRequest(lanes, watch, min(BATCH, room.short_work, *([room.executions] if served else [])))
+    lanes = (*ticks, *(Lane(pool.name, most, pool.fair_share) for pool in pools if (most := served.get(pool.name)) is not None))
+    watch = tuple(pool.name for pool in pools if served.get(pool.name) is None)
+    return ClaimRequest(lanes, watch, min(BATCH, room.short_work, *([room.executions] if len(watch) < len(pools) else [])))
 
 
 def workers_needed(pools: Sequence[Pool], most: int) -> int:

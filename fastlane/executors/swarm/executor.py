@@ -47,7 +47,7 @@ from fastlane.executors.swarm.registries import Registries
 from fastlane.executors.swarm.spec import ids_for
 from fastlane.executors.swarm.states import container_id, node_details, node_names, node_states, task_views, wait_for_engine, with_times
 from fastlane.executors.swarm.transport import EngineTransport
-from fastlane.models.host import Endpoint, HostView
+from fastlane.models.host import Endpoint, HostView, Views
 from fastlane.models.image import ImageRemoval
 from fastlane.models.job import Usage
 from fastlane.models.job_source import LabelledService
@@ -164,7 +164,7 @@ class SwarmExecutor:
 
     def _views_now(self) -> Sequence[HostView]:
         """The views of all hosts; the list of the last time when none has changed."""
-        views = [host.view() for host in self._hosts]
+        views = Views(host.view() for host in self._hosts)
         self._away = sum(not view.usable for view in views)
         known = self._views[1] if self._views is not None else ()
         return known if len(known) == len(views) and all(map(is_, known, views)) else views

@@ -1,11 +1,13 @@
 """What a worker claims: from which lanes, and how much, by its usable hosts and by its room for each kind of work."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from fastlane.models.host import HostView
+from fastlane.models.host import HostView, Views, reachable_manager, view_of
 from fastlane.models.pool import HostRule, Pool
 from fastlane.queue.port import TICKS, EntryKind, Lane, Lease
-from fastlane.scheduler.leases import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
+from fastlane.scheduler.leases import BATCH, ClaimRequest, PoolSlots, Room, Work, claim_request, work_of, workers_needed
 
 FAST = Pool("fast", "f", ("a", "b"), 3)
 SLOW = Pool("slow", "", ("b", "c"), 7)
@@ -46,6 +48,43 @@ def test_a_host_without_a_limit_leaves_the_limit_to_its_pool() -> None:
     pool = Pool("p", "", ("a", "b"), 10, rules={"a": HostRule(1, 2)})
     hosts = [HostView(name, True, running=5) for name in "ab"]
     assert claim_request((pool,), hosts, ROOMY).lanes == (Lane(TICKS, None), Lane("p", 10))
+
+
+class CountedViews(Views):
+    """Views that count how often somebody goes through them."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[HostView]:
+        self.walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("rules", [{}, {"c": HostRule(1, 2)}])
+def test_a_claim_does_not_go_through_all_hosts_again_while_nothing_changes(rules: dict[str, HostRule]) -> None:
+    pool, hosts, slots = Pool("p", "", ("a", "b", "c"), 10, rules=rules), CountedViews(ALL), PoolSlots()
+    first = claim_request((pool,), hosts, ROOMY, slots)
+    walks = hosts.walks
+    assert [claim_request((pool,), hosts, ROOMY, slots) for _ in range(3)] == [first] * 3
+    assert (walks > 0, hosts.walks) == (True, walks)
+
+
+def test_a_claim_goes_by_the_newest_hosts_and_the_newest_pool() -> None:
+    pool, slots = Pool("p", "", ("a", "b"), 10), PoolSlots()
+    assert claim_request((pool,), Views(ALL), ROOMY, slots).lanes == (Lane(TICKS, None), Lane("p", 10))
+    away = Views(HostView(name, False) for name in "abc")
+    assert claim_request((pool,), away, ROOMY, slots).watch == ("p",)
+    back = Views(ALL)
+    for limit in (4, 5):
+        assert claim_request((Pool("p", "", ("a",), limit),), back, ROOMY, slots).lanes == (Lane(TICKS, None), Lane("p", limit))
+
+
+def test_a_host_is_found_without_a_look_at_all_others() -> None:
+    hosts = CountedViews(ALL)
+    assert [view_of(hosts, name) for name in ("c", "d", None)] == [ALL[2], None, None]
+    walks = hosts.walks
+    assert [reachable_manager(hosts, "b", None) for _ in range(3)] == ["b"] * 3
+    assert (walks, hosts.walks) == (1, 1)
 
 
 def test_ticks_are_asked_for_whatever_the_hosts_do() -> None:
