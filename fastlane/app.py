@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -97,9 +98,25 @@ def make_store(settings: Settings) -> Store:
     """The store that the settings name, with their archive of old logs. Removals from it are sealed, if they have keys for that."""
     store: Store = _mongo(settings.store_url) if settings.store_is_mongo else SqliteStore(settings.store_path)
     store.log_archive.objects = make_log_objects(settings)
-    if settings.receipt_keys:
-        store.retention.notes = Sealing(store, SystemClock(), SealKeys(settings.receipt_keys))
+    keys = make_seal_keys(settings.receipt_keys)
+    if keys is not None:
+        store.retention.notes = Sealing(store, SystemClock(), keys)
     return store
+
+
+def make_seal_keys(secrets: Sequence[str]) -> SealKeys | None:
+    """The keys of receipts; None without any: then none are written."""
+    return SealKeys(secrets) if secrets else None
+
+
+def make_scratch_store(folder: Path) -> Store:
+    """A store in a folder of its own, to look at an export in it."""
+    return SqliteStore(folder / "store.db")
+
+
+def make_receipts(store: Store, keys: SealKeys | None, until: int | None = None) -> Receipts:
+    """The receipts of a store; ``until`` as they have it."""
+    return Receipts(store, SystemClock(), keys, until)
 
 
 def make_log_objects(settings: Settings) -> LogObjects | None:
@@ -190,9 +207,8 @@ def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, cloc
     """The services that the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: the settings' pools."""
     directory = directory or Directory(store, CurrentPools(settings.pools, (), settings.calendars), clock)
     describe = change_describer(settings.redact_words)
-    keys = SealKeys(settings.receipt_keys) if settings.receipt_keys else None
     services = build_services(store, queue, hub, clock, directory, start_wait=settings.ws_start_wait, describe_change=describe)
-    return replace(services, receipts=Receipts(store, clock, keys))
+    return replace(services, receipts=Receipts(store, clock, make_seal_keys(settings.receipt_keys)))
 
 
 @dataclass(frozen=True, slots=True)

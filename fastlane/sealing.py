@@ -4,6 +4,9 @@ Nothing of this is part of the writes that end an execution. One worker looks fo
 behind, and a second time an hour behind for what was stored late. A seal is inserted under its number: of two processes one appends, and
 the other one looks again. A process that ends anywhere leaves seals that its place does not have yet; the next look finds them by their
 rows. Before rows are removed, their removal is sealed, so a crash between the two leaves rows that may go.
+
+Each seal also binds the newest seals of other jobs that this process appended and none has bound yet: without the later seals of all jobs,
+nobody can take off the end of one chain.
 """
 
 import asyncio
@@ -16,7 +19,20 @@ import structlog
 from fastlane.clock import Clock, unless_cancelled
 from fastlane.errors import TransientError
 from fastlane.models.event import LAST_RANK, EventKind, Position, Source, Span
-from fastlane.models.receipt import LATE, ChainBuilder, ChainHead, Removals, SealedRow, SealKeys, SealKind, SealPlace, ranges, removal
+from fastlane.models.receipt import (
+    LATE,
+    ChainBuilder,
+    ChainEnd,
+    ChainHead,
+    Removals,
+    Seal,
+    SealedRow,
+    SealKeys,
+    SealKind,
+    SealPlace,
+    ranges,
+    removal,
+)
 from fastlane.storage.base import Store
 from fastlane.storage.retention_port import GoingJob
 from fastlane.storage.seal_port import EndedRow
@@ -27,6 +43,8 @@ LAG = 10_000
 """Milliseconds by which the first look stays behind: several processes write, and what ended first may be stored last."""
 AGAIN_AFTER = LATE // 2
 """How far behind the second look is (milliseconds)."""
+HELD = 600_000
+"""Milliseconds for which the second look waits for an execution that is not settled: its tick may change until then."""
 IDLE = 600_000
 """Milliseconds after which the place moves on when nothing ends."""
 PAGE = 100
@@ -36,6 +54,8 @@ TRIES = 5
 """How often a process that meets another one at the same chain looks again."""
 NEWEST = 50
 """The newest executions of a job that are sealed before it is removed: older ones have been."""
+MOST_BOUND = 2 * AT_ONCE
+"""Ends of other chains that one seal binds at most."""
 UNSTARTED = frozenset({EventKind.TICK_SKIPPED, EventKind.TICK_MISSED, EventKind.TICK_EXPIRED})
 """Events of ticks that make no execution."""
 
@@ -52,6 +72,10 @@ class Sealing:
         self._seals = store.seals
         self._clock = clock
         self._keys = keys
+        self._unbound: dict[str, ChainEnd] | None = None
+        """The ends of chains that no seal binds yet, by job; None: not looked for."""
+        self._held = ("", 0)
+        """For which execution the second look waits, and since when."""
 
     async def look(self) -> int:
         """Seals what has ended since the last look; how many seals it appended. Safe to repeat, by any process."""
@@ -74,11 +98,23 @@ class Sealing:
             after = getattr(place, name)
             rows = await self._seals.ended(until, PAGE, (after["time"], after["id"]))
             full, at = len(rows) == PAGE, after
+            if name == "late_ends" and (ready := self._ready(rows)) < len(rows):
+                rows, full, until = rows[:ready], False, after["time"]
             if rows:
                 count += await self.seal_ended(rows)
                 at = {"time": rows[-1].end_noted_at, "id": rows[-1].id}
             full = await self._go_on(place, name, at, until, full=full) and full
         return count
+
+    def _ready(self, rows: Sequence[EndedRow]) -> int:
+        """How many of these rows the second look goes on by: those before the first that is not settled, unless it has waited for that."""
+        now, (id, since) = self._clock.now(), self._held
+        for index, row in enumerate(rows):
+            if not row.settled:
+                self._held = (row.id, since if row.id == id else now)
+                if now - self._held[1] < HELD:
+                    return index
+        return len(rows)
 
     async def _go_on(self, place: SealPlace, name: str, at: Mapping[str, Any], until: int, *, full: bool) -> bool:
         """Writes how far this look came; False when another process was faster. While nothing ends, the place moves all the same: what is
@@ -200,17 +236,45 @@ class Sealing:
             if not left:
                 await self._write_head(head, job_id, task_id, builder)
                 return 0
-            if await self._append_all(builder, left):
-                await self._write_head(head, job_id, task_id, builder)
+            if (newest := await self._append_all(builder, left)) is not None:
+                if await self._write_head(head, job_id, task_id, builder):
+                    self._bind_later(newest)
                 return len(left)
         log.warning("receipts.chain_stuck", job_id=job_id, task_id=task_id, removes=removes)
         return 0
 
-    async def _append_all(self, builder: ChainBuilder, rows: Sequence[SealedRow]) -> bool:
+    async def _append_all(self, builder: ChainBuilder, rows: Sequence[SealedRow]) -> Seal | None:
+        """Appends these rows, of which there is one at least; the newest seal, None when another process was faster."""
+        unbound = await self._ends()
+        newest: Seal | None = None
         for row in rows:
-            if not await self._seals.append_seal(builder.append(row, self._clock.now())):
-                return False
-        return True
+            others = {job: unbound.pop(job) for job in list(unbound)[:MOST_BOUND] if job != builder.job_id}
+            newest = builder.append(row, self._clock.now(), others)
+            appended = False
+            try:
+                appended = await self._seals.append_seal(newest)
+            finally:
+                if not appended:  # unless there is a newer end meanwhile
+                    unbound |= {**others, **unbound}
+            if not appended:
+                return None
+        return newest
+
+    async def _ends(self) -> dict[str, ChainEnd]:
+        """The ends that the next seal binds. A process begins with the seal at which the look before it stopped."""
+        if self._unbound is None:
+            place = await self._seals.place()
+            seal = await self._seals.of_row(place.ends["id"]) if place is not None and place.ends.get("id") else None
+            head = None if seal is None else await self._seals.head(seal.job_id)
+            if self._unbound is None:
+                self._unbound = {}
+                if seal is not None and head is not None and head.number >= seal.number:
+                    self._bind_later(seal)
+        return self._unbound
+
+    def _bind_later(self, seal: Seal) -> None:
+        if self._unbound is not None:
+            self._unbound[seal.job_id] = ChainEnd(seal.number, seal.signature)
 
     async def _write_heads(self, jobs: Mapping[str, str], rows: Sequence[EndedRow], sealed: Mapping[str, int]) -> None:
         """Writes the ends of chains that do not have the seals of these rows yet: a process ended between the two writes."""
@@ -222,11 +286,13 @@ class Sealing:
                     head, job_id, task_id, ChainBuilder(self._keys, job_id, task_id, await self._seals.last(job_id), head)
                 )
 
-    async def _write_head(self, seen: ChainHead | None, job_id: str, task_id: str, builder: ChainBuilder) -> None:
+    async def _write_head(self, seen: ChainHead | None, job_id: str, task_id: str, builder: ChainBuilder) -> bool:
+        """Writes where the chain ends now; whether it did."""
         before = seen or ChainHead(job_id, task_id)
-        if builder.number > before.number:
-            head = replace(before, task_id=task_id, number=builder.number, digest=builder.digest, version=before.version + 1)
-            await self._seals.write_head(self._keys.signed_head(head))
+        if builder.number <= before.number:
+            return False
+        head = replace(before, task_id=task_id, number=builder.number, digest=builder.digest, version=before.version + 1)
+        return await self._seals.write_head(self._keys.signed_head(head))
 
     async def _with_log(self, row: SealedRow) -> SealedRow:
         if row.kind is not SealKind.EXECUTION:

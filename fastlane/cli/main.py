@@ -86,7 +86,7 @@ COMMANDS = {
     "inspect": CommandEntry("fastlane.cli.client.commands.details:inspect", "A job in full, as JSON.", LOOK),
     "open": CommandEntry("fastlane.cli.client.commands.details:open_page", "The page of a job's log, in the browser.", LOOK),
     "receipt": CommandEntry("fastlane.cli.client.commands.receipts:receipt", "What proves that a run happened, and how it ended.", LOOK),
-    "verify": CommandEntry("fastlane.cli.verify:verify", "Check a receipt, or all receipts of a task.", LOOK),
+    "verify": CommandEntry("fastlane.cli.verify:verify", "Check a receipt, an export, or the receipts of a task or of all.", LOOK),
     "stop": CommandEntry("fastlane.cli.client.commands.control:stop", "Stop a job.", CONTROL),
     "retry": CommandEntry("fastlane.cli.client.commands.control:retry", "Run a job's last execution again, or any.", CONTROL),
     "run-now": CommandEntry("fastlane.cli.client.commands.control:run_now", "Run a job once now.", CONTROL),

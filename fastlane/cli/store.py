@@ -167,7 +167,7 @@ async def _export(settings: "Settings", output: Path | None, *, with_logs: bool)
 
 
 async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
-    from fastlane.app import make_store, opened
+    from fastlane.app import make_seal_keys, make_store, opened
     from fastlane.storage.transfer.files import Importer
     from fastlane.storage.transfer.lines import check, read
 
@@ -177,7 +177,7 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
     async with AsyncExitStack() as stack:
         if ask_redis:
             await _refuse_workers(settings, stack)
-        importer = Importer(await stack.enter_async_context(opened(make_store(settings))))
+        importer = Importer(await stack.enter_async_context(opened(make_store(settings))), make_seal_keys(settings.receipt_keys))
         await importer.prepare()
         progress = _TransferProgress("imported")
         for line in read(file):
@@ -223,6 +223,8 @@ def _show(summary: "Summary") -> None:
         for backfill in summary.first_backfills:
             left = f"{len(backfill.remaining):,} of {backfill.total:,} due times have not begun"
             click.echo(f"  {backfill.task_id}/{backfill.id}  {left}")
+    if summary.left_out:
+        click.echo(f"Receipts that are not imported, since receipt_keys is not set here: {summary.left_out:,} seals.")
 
 
 class _TransferProgress:

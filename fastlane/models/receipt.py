@@ -212,18 +212,39 @@ class ChainBuilder:
     def __init__(self, keys: SealKeys, job_id: str, task_id: str, last: Seal | None, head: ChainHead | None = None) -> None:
         """``last``: the newest seal that is there, ``head``: where the chain ended. The further one counts: what somebody cut off stays a
         gap."""
-        self._keys, self._job, self._task = keys, job_id, task_id
+        self._keys, self.job_id, self._task = keys, job_id, task_id
         end = last if head is None or (last is not None and last.number >= head.number) else head
         self.number, self.digest = (0, FIRST) if end is None else (end.number, end.digest)
 
-    def append(self, row: SealedRow, now: int) -> Seal:
-        """The next seal, over this row."""
+    def append(self, row: SealedRow, now: int, others: Mapping[str, "ChainEnd"] | None = None) -> Seal:
+        """The next seal, over this row. ``others``: where the chains of other jobs ended, which it binds."""
         number, key = self.number + 1, self._keys.ids[0]
-        fields, names = self._keys.fields(row.id, row.values), (seal_id(self._job, number), self._job, self._task)
-        seal = Seal(*names, number, self.digest, row.kind, row.id, row.facts, fields, now, key)
+        fields, names = self._keys.fields(row.id, row.values), (seal_id(self.job_id, number), self.job_id, self._task)
+        facts = {**row.facts, OTHERS: {job: [end.number, end.signature] for job, end in others.items()}} if others else row.facts
+        seal = Seal(*names, number, self.digest, row.kind, row.id, facts, fields, now, key)
         seal = replace(seal, signature=self._keys.sign(seal.body))
         self.number, self.digest = number, seal.digest
         return seal
+
+
+OTHERS = "others"
+"""The fact of a seal that binds the ends of other chains: for each of these jobs, the number and the signature of its newest seal then. So
+the end of a chain, and the row that says where it ends, cannot be deleted without the later seals of all jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """A seal of another job's chain, as a later one binds it."""
+
+    number: int
+    signature: str
+
+
+def bound_ends(seal: Seal) -> dict[str, ChainEnd]:
+    """The ends of other chains that a seal binds."""
+    found = seal.facts.get(OTHERS)
+    rows = found.items() if isinstance(found, dict) else ()
+    return {job: ChainEnd(row[0], row[1]) for job, row in rows if isinstance(row, list) and [type(one) for one in row] == [int, str]}
 
 
 def seal_id(job_id: str, number: int) -> str:
@@ -281,6 +302,25 @@ class SealFault:
     def of(cls, seal: Seal, what: str) -> Self:
         """A fault of a seal or of its row."""
         return cls(seal.where, what, seal.number, seal.row)
+
+
+def end_faults(seal: Seal, signatures: Mapping[str, str], heads: Mapping[str, ChainHead]) -> list[SealFault]:
+    """What is wrong with the ends that a seal binds. ``signatures`` of the seals that are there, by id; ``heads`` of their chains."""
+    found = []
+    for job, end in bound_ends(seal).items():
+        there, head = signatures.get(seal_id(job, end.number)), heads.get(job)
+        if there is None:
+            what = "is missing: it was deleted"
+        elif there != end.signature:
+            what = "was replaced"
+        elif head is None:
+            what = "is there, but the row that says where its chain ends was deleted"
+        elif head.number < end.number:
+            what = "is there, but the row that says where its chain ends is an older one"
+        else:
+            continue
+        found.append(SealFault.of(seal, f"was made after seal {end.number} of job {job}, which {what}"))
+    return found
 
 
 class ChainCheck:

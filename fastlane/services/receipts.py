@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.clock import Clock
 from fastlane.errors import Conflict, Fault, Invalid, NotFound
+from fastlane.models.access import may_see
 from fastlane.models.receipt import (
     LATE,
     ChainCheck,
@@ -17,8 +18,11 @@ from fastlane.models.receipt import (
     SealFault,
     SealKeys,
     SealKind,
+    bound_ends,
+    end_faults,
     receipt_document,
     row_faults,
+    seal_id,
 )
 from fastlane.models.tick import Outcome
 from fastlane.storage.base import Store, find_execution
@@ -48,20 +52,26 @@ class CheckedPart:
 
 @dataclass(frozen=True, slots=True)
 class ChainPage:
-    """Where the chains of a task's jobs end, and the job after which the next page begins."""
+    """Where chains end, and the job after which the next page begins."""
 
     heads: Sequence[ChainHead]
     next: str | None
 
 
-class Receipts:
-    """The receipts of a store. Without a key in the settings there are none, and each method raises Conflict."""
+NotedEnd = tuple[int, str]
+"""Where a chain ended once, as somebody noted it elsewhere: the number and the digest of its last seal then."""
 
-    def __init__(self, store: Store, clock: Clock, keys: SealKeys | None) -> None:
+
+class Receipts:
+    """The receipts of a store. Without a key in the settings there are none, and each method raises Conflict. ``until``: what was sealed
+    from this moment on (milliseconds) has no rows that it could be compared with; None: all has."""
+
+    def __init__(self, store: Store, clock: Clock, keys: SealKeys | None, until: int | None = None) -> None:
         self._store = store
         self._seals = store.seals
         self._clock = clock
         self._given = keys
+        self._until = until
 
     @property
     def _keys(self) -> SealKeys:
@@ -92,9 +102,16 @@ class Receipts:
         heads = await self._seals.heads(task_id, PAGE, after)
         return ChainPage(heads, heads[-1].id if len(heads) == PAGE else None)
 
-    async def check(self, task_id: str, job_id: str, start: str | None = None) -> CheckedPart:
-        """Compares a part of a job's chain with the rows, or looks for rows without a seal. ``start``: the ``next`` of the part before.
-        Raises NotFound for a job without a chain, and Invalid for another text."""
+    async def all_chains(self, visible: str | None, after: str = "") -> ChainPage:
+        """Where all chains end, also of removed jobs. ``visible``: the pattern of the tasks whose chains are wanted; None: all."""
+        assert self._keys
+        heads = await self._seals.all_heads(PAGE, after)
+        return ChainPage([one for one in heads if may_see(visible, one.task_id)], heads[-1].id if len(heads) == PAGE else None)
+
+    async def check(self, task_id: str, job_id: str, start: str | None = None, noted: NotedEnd | None = None) -> CheckedPart:
+        """Compares a part of a job's chain with the rows, or looks for rows without a seal. ``start``: the ``next`` of the part before;
+        ``noted``: a seal that the chain had once. Raises NotFound for a job that is not there and has no chain, and Invalid for another
+        text."""
         kind, place = _read_start(start)
         head = await self._seals.head(job_id)
         known = await self._seals.after(job_id, 0, 1) if head is None else ()
@@ -106,7 +123,8 @@ class Receipts:
             raise NotFound(f"task {task_id!r} has no job {job_id} with receipts")
         assert self._keys
         if kind == "seals":
-            return await self._check_seals(task_id, job_id, head, int(place[0]))
+            part = await self._check_seals(task_id, job_id, head, int(place[0]))
+            return replace(part, faults=[*await self._noted_faults(job_id, noted), *part.faults])
         page = await (
             self._seals.executions_of(job_id, PAGE, (int(place[0]), int(place[1])))
             if kind == "executions"
@@ -125,15 +143,16 @@ class Receipts:
             kind: await self._seals.rows(kind, [seal.row for seal in seals if seal.kind is kind])
             for kind in (SealKind.EXECUTION, SealKind.TICK)
         }
-        faults, read, compared, removed = list[SealFault](), 0, 0, 0
+        faults, read, compared, removed, bound = list[SealFault](), 0, 0, 0, await self._end_faults(seals)
         for seal in seals:
-            faults += check.faults(seal)
+            faults += [*check.faults(seal), *bound.get(seal.number, ())]
             row = None if seal.kind is SealKind.REMOVAL else rows[seal.kind].get(seal.row)
-            if seal.kind is SealKind.EXECUTION and row is not None:
+            has_rows = seal.kind is not SealKind.REMOVAL and self._is_settled(seal)
+            if has_rows and seal.kind is SealKind.EXECUTION and row is not None:
                 row, size, found = await self._logged(seal, row, removals)
                 read += size
                 faults += found
-            if seal.kind is not SealKind.REMOVAL:
+            if has_rows:
                 faults += row_faults(self._keys, seal, row, removals)
                 removed += row is None and removals.has_row(seal.number)
             compared += 1
@@ -144,6 +163,31 @@ class Receipts:
             return CheckedPart(task_id, job_id, compared, 0, removed, faults, f"seals:{number}")
         faults += check.head_faults(head)
         return CheckedPart(task_id, job_id, compared, 0, removed, faults, FIRST_EXECUTIONS)
+
+    async def _noted_faults(self, job_id: str, noted: NotedEnd | None) -> list[SealFault]:
+        """What is wrong when this is not the seal that the chain had once."""
+        if noted is None:
+            return []
+        number, digest = noted
+        seal = await self._before(job_id, number)
+        if seal is not None and seal.digest == digest:
+            return []
+        what = "is missing: the chain had it once" if seal is None else "is not the one that the chain had once: it was replaced"
+        return [SealFault(f"seal {number}", what, number)]
+
+    async def _end_faults(self, seals: Sequence[Seal]) -> dict[int, list[SealFault]]:
+        """What is wrong with the ends of other chains that these seals bind, by the number of the seal."""
+        sound = [one for one in seals if self._is_settled(one) and self._keys.fault(one.key, one.signature, one.body) is None]
+        ends = [(job, end) for seal in sound for job, end in bound_ends(seal).items()]
+        if not ends:
+            return {}
+        signatures = await self._seals.signatures([seal_id(job, end.number) for job, end in ends])
+        heads = await self._seals.heads_of(sorted({job for job, _ in ends}))
+        return {seal.number: end_faults(seal, signatures, heads) for seal in sound}
+
+    def _is_settled(self, seal: Seal) -> bool:
+        """Whether all that a seal is about is there."""
+        return self._until is None or seal.sealed_at < self._until
 
     async def _before(self, job_id: str, number: int) -> Seal | None:
         found = await self._seals.after(job_id, number - 1, 1) if number else ()
@@ -165,7 +209,7 @@ class Receipts:
 
     async def _unsealed(self, job_id: str, page: Sequence[HistoryRow], kind: SealKind) -> list[SealFault]:
         """The rows that should have a seal by now, and have none."""
-        place, now = await self._seals.place(), self._clock.now()
+        place, now = await self._seals.place(), self._clock.now() if self._until is None else self._until
         if place is None:
             return []
         fault = self._keys.fault(place.key, place.signature, place.body)
@@ -196,6 +240,9 @@ FIRST_EXECUTIONS, FIRST_TICKS = "executions:-1:0", "ticks:-1:"
 _NUMBER = "-?[0-9]{1,18}"
 PLACE = f"^(?:seals:{_NUMBER}|executions:{_NUMBER}:{_NUMBER}|ticks:{_NUMBER}:[0-9a-f-]{{0,36}})$"
 """The pattern of a place in a check."""
+NOTED = "^[1-9][0-9]{0,14}:[0-9a-f]{64}$"
+"""The pattern of a seal that a chain had once: its number and its digest."""
+_NOTED = re.compile(NOTED.rstrip("$") + r"\Z", re.ASCII)
 _PLACE = re.compile(PLACE.rstrip("$") + r"\Z", re.ASCII)
 
 
@@ -206,3 +253,13 @@ def _read_start(text: str | None) -> tuple[str, list[str]]:
         raise Invalid([Fault("from", "is not a place in a check; send back the `next` of the answer before, or leave it out")])
     kind, *place = text.split(":", 2)
     return kind, place
+
+
+def read_noted(text: str | None) -> NotedEnd | None:
+    """A seal that a chain had once. Raises Invalid."""
+    if text is None:
+        return None
+    if _NOTED.match(text) is None:
+        raise Invalid([Fault("noted", "is not the number of a seal, a colon, and its digest of 64 hexadecimal digits")])
+    number, digest = text.split(":")
+    return int(number), digest

@@ -69,6 +69,15 @@ class SealStore(Protocol):
     async def after(self, job_id: str, number: int, limit: int) -> Sequence[Seal]:
         """The seals of a job after this number, in order."""
 
+    async def signatures(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """The signatures of these seals, by id, as far as they are there."""
+
+    async def all_heads(self, limit: int, after: str = "") -> Sequence[ChainHead]:
+        """Where the chains of all jobs end, by the job's id after the named one."""
+
+    async def all_seals(self, limit: int, after: str = "") -> Sequence[Seal]:
+        """The seals of all jobs, by id after the named one: a job's seals stand together, in order."""
+
     async def removals(self, job_id: str) -> Sequence[Seal]:
         """The newest seals of a job's removals, the newest first. Each has what was removed before it."""
 

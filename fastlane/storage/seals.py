@@ -17,7 +17,7 @@ from fastlane.models.status import FINAL
 from fastlane.models.tick import execution_id
 from fastlane.storage import records
 from fastlane.storage.logs import CHUNKS_OF_EXECUTION
-from fastlane.storage.records import CODECS, Among, Between, Part, Record, Row, Rows, write_version
+from fastlane.storage.records import CODECS, Among, Between, Part, Record, Row, Rows, by_key, write_version
 from fastlane.storage.seal_port import EndedRow, HistoryRow
 from fastlane.storage.values import PIECE
 
@@ -80,6 +80,16 @@ class SealLogic:
 
     async def after(self, job_id: str, number: int, limit: int) -> Sequence[Seal]:
         return await self._rows.find(records.SEALS_OF_JOB, {"job_id": job_id}, Part(limit, (number,)))
+
+    async def signatures(self, ids: Sequence[str]) -> Mapping[str, str]:
+        rows = await self._rows.select_keys(records.SEALS, sorted(set(ids)), ("signature",)) if ids else {}
+        return {id: str(row["signature"]) for id, row in rows.items()}
+
+    async def all_heads(self, limit: int, after: str = "") -> Sequence[ChainHead]:
+        return await self._rows.find(by_key(records.CHAIN_HEADS), {}, Part(limit, (after,)))
+
+    async def all_seals(self, limit: int, after: str = "") -> Sequence[Seal]:
+        return await self._rows.find(by_key(records.SEALS), {}, Part(limit, (after,)))
 
     async def removals(self, job_id: str) -> Sequence[Seal]:
         return await self._rows.find(records.SEALS_OF_REMOVALS, {"job_id": job_id}, Part(MOST_REMOVALS, newest=True))

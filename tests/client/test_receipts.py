@@ -1,5 +1,6 @@
 """``fastlane receipt`` and ``fastlane verify``: proof that a run happened, by the key alone and against the store."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -8,10 +9,23 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.models.receipt import SealKeys
 from fastlane.sealing import LAG, Sealing
+from fastlane.storage.transfer.files import export
+from fastlane.storage.transfer.lines import write
 from tests.support.fastlane import Fastlane
 
 KEY = "0123456789abcdef" * 4
 SOON = 2 * LAG
+
+
+class Before(SystemClock):
+    """A clock with which all that has ended is sealed, and the seals are older than an export that follows."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def now(self) -> int:
+        self._asked += 1
+        return super().now() + (SOON if self._asked == 1 else -SOON)
 
 
 class Later(SystemClock):
@@ -60,6 +74,53 @@ async def test_a_receipt_is_printed_kept_and_verified_and_each_change_is_found(s
     assert (whole.code, whole.text.endswith("2 seals; 0 faults\n")) == (0, True), (whole.text, whole.err)
     none = await line("verify", "nothing")
     assert (none.code, "has no receipts" in none.err) == (1, True)
+
+
+async def test_all_receipts_are_verified_and_a_chain_that_lost_what_was_noted_is_found(sealed, command_at, tmp_path):
+    line = command_at(sealed.base)
+    for task in ("backup", "other"):
+        assert (await line("run", "--task", task, "ubuntu", "--", "out", "hello\n")).code == 0
+    await Sealing(sealed.store, Later(), SealKeys([KEY])).look()
+    chains, receipt = tmp_path / "chains.json", tmp_path / "receipt.json"
+    whole = await line("verify", "--save", str(chains))
+    assert (whole.code, whole.text.count("2 seals; 0 faults")) == (0, 2), (whole.text, whole.err)
+    receipt.write_text((await line("receipt", "backup")).text)
+    assert (await line("verify", "backup", "--since", str(receipt))).code == 0
+    assert (await line("verify", "--since", str(chains))).code == 0
+    noted = json.loads(chains.read_text())
+    noted["chains"][0]["digest"] = "0" * 64
+    noted["chains"].append({"taskId": "gone", "jobId": "01a23558-490d-7c39-936d-2d7536a731a4", "number": 4, "digest": "0" * 64})
+    chains.write_text(json.dumps(noted))
+    changed = await line("verify", "--since", str(chains))
+    assert changed.code == 1
+    assert "seal 2: is not the one that the chain had once" in changed.err
+    assert "gone/01a23558-490d-7c39-936d-2d7536a731a4: has no chain any more" in changed.err
+    chains.write_text("[]")
+    assert "is neither a receipt nor a file that --save wrote" in (await line("verify", "--since", str(chains))).err
+
+
+async def test_an_export_is_verified_without_a_server_and_what_was_changed_in_it_is_named(sealed, command_at, tmp_path):
+    line = command_at(sealed.base)
+    for text in ("one\n", "two\n"):
+        assert (await line("run", "--task", "backup", "ubuntu", "--", "out", text)).code == 0
+    await Sealing(sealed.store, Before(), SealKeys([KEY])).look()
+    file, keys = tmp_path / "all.jsonl.gz", tmp_path / "keys"
+    keys.write_text(KEY)
+    await write(export(sealed.store, version="1", installation="i", with_logs=True), file, lambda _: None)
+    good = await line("verify", str(file), "--keys", str(keys))
+    assert (good.code, good.text.count("2 seals; 0 faults")) == (0, 2), (good.text, good.err)
+    rows = [json.loads(row) for row in gzip.decompress(file.read_bytes()).splitlines()]
+    (first, *_) = [row["execution"] for row in rows if "execution" in row]
+    first["exit_code"] = 7
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text("".join(f"{json.dumps(row, separators=(',', ':'))}\n" for row in rows))
+    found = await line("verify", str(changed), "--keys", str(keys))
+    assert found.code == 1
+    assert "the file was changed or damaged after the export" in found.err
+    assert f"backup/{first['job_id']}: seal " in found.err
+    assert f"of execution {first['id']}: the field exit_code is 7, and was 0 when it was sealed" in found.err
+    await write(export(sealed.store, version="1", installation="i", with_logs=False), file, lambda _: None)
+    assert "has no receipts: they are in an export with logs" in (await line("verify", str(file), "--keys", str(keys))).err
 
 
 async def test_a_server_without_keys_says_so(command_line, server):

@@ -52,7 +52,7 @@ ELSEWHERE = {
     "tests/integration/test_pin_script.py": ("scripts/pin",),
     "tests/integration/test_swarms_script.py": ("scripts/swarms",),
     "tests/behaviour/retention/test_commands.py": ("fastlane compact",),
-    "tests/client/test_receipts.py": ("fastlane receipt backup", "fastlane verify backup"),
+    "tests/client/test_receipts.py": ("fastlane receipt backup", "fastlane verify"),
     "scripts/testing.sh": (".venv-test/bin/python", "FASTLANE_TEST_ENGINE=", "scripts/test-engine start", "scripts/test-engine stop"),
     "tests/unit/test_docs.py": (".venv-test/bin/python -m tests.support.generated",),
 }  # fmt: skip

@@ -186,12 +186,15 @@ class AsyncJobs(AsyncResource):
         """The jobs that it follows, and those that follow it."""
         return await self._transport.call(contract.GET_CHAIN, _ids(task, job))
 
-    async def check_receipts(self, task: str, job: str, *, start: str | None = None) -> contract.ReceiptCheck:
-        """A part of the check of its receipts against what is stored; ``start``: the ``next`` of the part before."""
-        return await self._transport.call(contract.CHECK_RECEIPTS, _ids(task, job), {"from": start})
+    async def check_receipts(self, task: str, job: str, *, start: str | None = None, noted: str | None = None) -> contract.ReceiptCheck:
+        """A part of the check of its receipts against what is stored; ``start``: the ``next`` of the part before; ``noted``: a seal that
+        the chain had once, as its number, a colon and its digest."""
+        return await self._transport.call(contract.CHECK_RECEIPTS, _ids(task, job), {"from": start, "noted": noted})
 
-    async def receipt_chains(self, task: str, *, after: str | None = None) -> contract.ReceiptChains:
-        """Where the chains of the task's jobs end; ``after``: the ``next`` of the answer before."""
+    async def receipt_chains(self, task: str | None = None, *, after: str | None = None) -> contract.ReceiptChains:
+        """Where the chains of the task's jobs end, or of all (None); ``after``: the ``next`` of the answer before."""
+        if task is None:
+            return await self._transport.call(contract.LIST_ALL_RECEIPT_CHAINS, {}, {"from": after})
         return await self._transport.call(contract.LIST_RECEIPT_CHAINS, {"task_id": task}, {"from": after})
 
     async def why(self, task: str, job: str) -> contract.Why:

@@ -12,6 +12,10 @@ the job was read is left out with its tick: with the receipt alone, the due time
 The counts of hours are read first. Executions that ended before the export began are in them, and are written as counted. Recorded events
 are read last, so that no event about anything written before is missing.
 
+Receipts are written with the logs alone, without which no execution is as it was sealed. How far rows were sealed is read first, the chains
+last. Of what was sealed after the export began, rows may be missing from the file, or not final in it. So an import ends each chain before
+that, with the keys; what runs then is sealed there.
+
 An import pauses all dispatch first, which stays paused, since the exported jobs may have continued elsewhere. A job gets its next tick only
 after its whole history is imported. So an import that ends half-way starts nothing; throw its store away.
 """
@@ -37,6 +41,7 @@ from fastlane.models.job import Execution, Job, Task
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.pool import RESTORED
+from fastlane.models.receipt import ChainBuilder, ChainHead, Removals, Seal, SealKeys, SealKind, SealPlace, removal
 from fastlane.models.retention import TaskHour
 from fastlane.models.tick import Tick, once_key
 from fastlane.storage.base import NOT_NOTED, Noted, Store
@@ -125,8 +130,11 @@ class _Exporter:
     async def lines(self) -> AsyncIterator[Line]:
         store, transfer = self._store, self._store.transfer
         again = self._again
+        place = await again(store.seals.place) if self._with_logs else None
         hosts = await again(store.hosts)
         yield PausedPools(tuple(sorted((await again(store.paused_pools)).names)))
+        if place is not None:
+            yield place
         for host in hosts:
             yield host
         async for calendar in self._calendars():
@@ -139,10 +147,17 @@ class _Exporter:
         hours: AsyncIterator[TaskHour] = self._after_each_other(lambda last: transfer.hour_rows(MANY, last))
         quotas: AsyncIterator[MailQuota] = self._after_each_other(lambda last: transfer.mail_quotas(PAGE, "" if last is None else last.id))
         tasks = self._walked(store.list_tasks)  # after the jobs, whose import changes their times
-        parts: tuple[AsyncIterator[Line], ...] = (hours, self._all_jobs(), tasks, self._requests(), quotas, self._events())
+        receipts = (self._heads(), self._seals()) if self._with_logs else ()
+        parts: tuple[AsyncIterator[Line], ...] = (hours, self._all_jobs(), tasks, self._requests(), quotas, self._events(), *receipts)
         for part in parts:
             async for line in part:
                 yield line
+
+    def _heads(self) -> AsyncIterator[ChainHead]:
+        return self._after_each_other(lambda last: self._store.seals.all_heads(MANY, "" if last is None else last.id))
+
+    def _seals(self) -> AsyncIterator[Seal]:
+        return self._after_each_other(lambda last: self._store.seals.all_seals(MANY, "" if last is None else last.id))
 
     def _calendars(self) -> AsyncIterator[Calendar]:
         return self._after_each_other(lambda last: self._store.calendars.all(MANY, "" if last is None else last.id))
@@ -325,7 +340,7 @@ SHOWN = 20
 @dataclass(slots=True)
 class Summary:
     """The next events after an import: the jobs that are due already, soonest first, and the executions and the
-    backfills that were under way."""
+    backfills that were under way. ``left_out``: seals that were not imported, for want of the keys."""
 
     due: int = 0
     first_due: list[Job] = field(default_factory=list)
@@ -333,14 +348,22 @@ class Summary:
     first_under_way: list[Execution] = field(default_factory=list)
     backfills: int = 0
     first_backfills: list[Backfill] = field(default_factory=list)
+    left_out: int = 0
 
 
 class Importer:
-    """Imports lines that were checked, in their order: ``prepare``, ``add`` each of them, ``finish``."""
+    """Imports lines that were checked, in their order: ``prepare``, ``add`` each of them, ``finish``. ``keys``: of receipts; without them,
+    these are left out."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, keys: SealKeys | None = None, *, as_exported: bool = False) -> None:
+        """``as_exported``: writes the receipts as they are in the file, to look at them, and notes the file's jobs: in ``ends``, the task
+        of each, and the number and digest with which its chain ends."""
         self.summary = Summary()
+        self.started_at = 0
+        self.ends: dict[str, tuple[str, int, str]] = {}
+        self._as_exported = as_exported
         self._store = store
+        self._chains = _Chains(store, keys, as_exported=as_exported)
         self._now = int(time.time() * 1000)
         self._wave = _Wave()
         self._open: JobLine | None = None
@@ -364,8 +387,19 @@ class Importer:
         await self.write()
         if self._open is not None:
             await self._arm(self._open)
+        await self._chains.finish()
+        self.summary.left_out = self._chains.left_out
 
     def _note(self, line: Line) -> None:
+        match line:
+            case Start():
+                self.started_at = self._chains.started_at = line.started_at
+            case JobLine() if self._as_exported:
+                self.ends[line.job.id] = (line.job.task_id, 0, "")
+            case ChainHead() if self._as_exported:
+                self.ends[line.id] = (line.task_id, line.number, line.digest)
+            case Seal() if self._as_exported:
+                self.ends.setdefault(line.job_id, (line.task_id, 0, ""))
         if isinstance(line, JobLine) and line.job.next_tick is not None and line.job.next_tick <= self._now:
             self.summary.due += 1
             shown = sorted([*self.summary.first_due, line.job], key=lambda job: (job.next_tick, job.id))
@@ -389,6 +423,7 @@ class Importer:
         await _all(self._append(parts) for parts in logs.values())
         await _all(self._restore(line) for kind in get_args(Other) for line in wave.lines[kind])
         await self._store.add_events(wave.lines[Event])
+        await self._chains.write([*wave.lines[SealPlace], *wave.lines[ChainHead]], wave.lines[Seal])
         *complete, last = jobs.values() or (None,)
         await _all(self._arm(line) for line in complete if line is not None)
         self._open = last
@@ -446,6 +481,76 @@ class Importer:
         version = 1
         while not await self._store.write_host(replace(host, version=version)):
             version = 1 + max(stored.version for stored in await self._store.hosts() if stored.id == host.id)
+
+
+class _Chains:
+    """Writes the chains of receipts, each up to where the export began, and signs where it ends now."""
+
+    def __init__(self, store: Store, keys: SealKeys | None, *, as_exported: bool) -> None:
+        self.started_at = 0
+        self.left_out = 0
+        self._seals = store.seals
+        self._keys = keys
+        self._as_exported = as_exported
+        self._last: Seal | None = None
+        """The newest seal of the job whose seals come."""
+        self._of_job = ("", "")
+        self._later: list[Seal] = []
+        """Its seals that were made while the file was written."""
+
+    async def write(self, ends: Sequence[SealPlace | ChainHead], seals: Sequence[Seal]) -> None:
+        """Writes the next lines of receipts."""
+        if self._keys is None and not self._as_exported:
+            self.left_out += len(seals)
+            return
+        await _all(self._write_end(end) for end in ends)
+        kept = list[Seal]()
+        for seal in seals:
+            if seal.job_id != self._of_job[0]:
+                await self._insert(kept)
+                await self._cut()
+                kept = []
+                self._of_job, self._last, self._later = (seal.job_id, seal.task_id), None, []
+            if self._as_exported or (not self._later and seal.sealed_at < self.started_at):
+                kept.append(seal)
+                self._last = seal
+            else:
+                self._later.append(seal)
+        await self._insert(kept)
+
+    async def finish(self) -> None:
+        """Ends the last chain."""
+        await self._cut()
+
+    async def _write_end(self, end: SealPlace | ChainHead) -> None:
+        match end:
+            case ChainHead():
+                await self._seals.write_head(replace(end, version=1))
+            case SealPlace():
+                stored = await self._seals.place()  # a worker that was started on the empty store has written one
+                await self._seals.write_place(replace(end, version=1 if stored is None else stored.version + 1))
+
+    async def _insert(self, seals: Sequence[Seal]) -> None:
+        for start in range(0, len(seals), MAX_LINES):
+            await _all(map(self._seals.append_seal, seals[start : start + MAX_LINES]))
+
+    async def _cut(self) -> None:
+        """Ends the chain of a job before its later seals. What was removed while the file was written may be missing in it."""
+        if not self._later or self._keys is None:
+            return
+        last, later, (job_id, task_id) = self._last, self._later, self._of_job
+        self._later = []
+        head = await self._seals.head(job_id)
+        if head is None or self._keys.fault(head.key, head.signature, head.body) is not None:
+            return  # what is wrong there stays wrong
+        builder = ChainBuilder(self._keys, job_id, task_id, last)
+        removals = (one for one in later if one.kind is SealKind.REMOVAL and self._keys.fault(one.key, one.signature, one.body) is None)
+        gone, number = Removals(removals), builder.number
+        rows, logs = ([(first, min(end, number)) for first, end in found if first <= number] for found in (gone.rows, gone.logs))
+        if rows or logs:
+            await self._seals.append_seal(builder.append(removal(rows, logs), int(time.time() * 1000)))
+        end = replace(head, number=builder.number, digest=builder.digest, version=head.version + 1)
+        await self._seals.write_head(self._keys.signed_head(end))
 
 
 class _Wave:

@@ -4,7 +4,8 @@ is checked as a whole before any line of it is imported.
 The first line names the format, the last one how many lines of each kind came before it and their digest, so that a cut or changed file is
 noticed. A line has one key,
 its kind. The counts of hours come before the jobs, a job before its ticks, ticks before executions, and executions before their deliveries
-and logs. Values are written as ``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
+and logs. Of receipts, the ends of all chains come before the seals, and the seals of a job stand together, in order. Values are written as
+``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
 """
 
 import base64
@@ -33,6 +34,7 @@ from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Job, Task
 from fastlane.models.log import Mark, Piece
+from fastlane.models.receipt import ChainHead, Seal, SealPlace
 from fastlane.models.retention import HourCount, TaskHour
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick
@@ -114,7 +116,8 @@ class ExecutionLine:
 
 Other = PausedPools | HostRecord | Calendar | PulledImage | Delivery | Backfill | Task | IdempotencyRecord | MailQuota
 """The kinds of lines that are written one by one, without regard to other lines."""
-Line = Start | TaskHour | JobLine | Tick | ExecutionLine | LogPart | Other | Event | End
+ReceiptLine = SealPlace | ChainHead | Seal
+Line = Start | TaskHour | JobLine | Tick | ExecutionLine | LogPart | Other | Event | ReceiptLine | End
 
 Progress = Callable[[Line], None]
 """Called with each line."""
@@ -136,6 +139,9 @@ KINDS: Mapping[type, str] = {
     IdempotencyRecord: "request",
     MailQuota: "quota",
     Event: "event",
+    SealPlace: "sealed",
+    ChainHead: "chain",
+    Seal: "seal",
     End: "end",
 }
 """The types of the values on lines, and the key of each line."""
@@ -152,6 +158,9 @@ _RECORDS: Mapping[str, Record[Any]] = {
     "request": records.RECEIPTS,
     "quota": records.QUOTAS,
     "event": records.EVENTS,
+    "sealed": records.SEAL_PLACE,
+    "chain": records.CHAIN_HEADS,
+    "seal": records.SEALS,
 }
 """The kinds of lines whose values are written as they are stored."""
 

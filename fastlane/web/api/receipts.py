@@ -21,7 +21,7 @@ RECEIPT = Serializer[Mapping[str, Any]](
     facts=show.mapping(
         lambda one: one["facts"],
         "What it proves for everyone to read: status, exit code, times in milliseconds since 1970, image and its digest, who asked for it, "
-        "the bytes of its log and their SHA-256.",
+        "the bytes of its log and their SHA-256. `others`: the newest seals of other jobs that it binds, by job: number and signature.",
     ),
     fields=show.mapping(
         lambda one: one["fields"],
@@ -57,6 +57,7 @@ CHECK = Serializer[CheckedPart](
 CHAIN_HEAD = Serializer[ChainHead](
     "ReceiptChain",
     "Where the chain of a job ends.",
+    taskId=show.string(lambda head: head.task_id, "The task's id."),
     jobId=show.string(lambda head: head.id, "The job's id."),
     number=show.integer(lambda head: head.number, "The number of the last seal."),
     digest=show.string(lambda head: head.digest, "The digest of the last seal. Kept elsewhere, it shows later whether the chain was cut."),
@@ -64,7 +65,7 @@ CHAIN_HEAD = Serializer[ChainHead](
 
 CHAINS = Serializer[ChainPage](
     "ReceiptChains",
-    "The chains of a task's jobs, also of removed ones.",
+    "Chains of jobs, also of removed ones.",
     items=show.array(CHAIN_HEAD, lambda page: page.heads, "By the job's id."),
     next=show.string(lambda page: page.next, "Send this as `from` to go on; null: that was all.", null=True),
 )

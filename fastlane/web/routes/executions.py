@@ -7,7 +7,7 @@ from fastlane.models.job import task_id_fault
 from fastlane.models.paging import Wanted, WantedFailures
 from fastlane.models.retention import HOUR, MOST_HOURS
 from fastlane.models.status import Status
-from fastlane.services.receipts import PLACE
+from fastlane.services.receipts import NOTED, PLACE, read_noted
 from fastlane.web.api.actions import EXECUTION_STOPPED
 from fastlane.web.api.contract import ApiParameter, pages
 from fastlane.web.api.events import DELIVERIES, DELIVERY, JOB_DELIVERIES
@@ -164,12 +164,32 @@ async def get_receipt(handler: Handler, task_id: str, job_id: str, execution_id:
     JOB + "/receipts/check",
     "checkReceipts",
     CHECK,
-    query={"from": ApiParameter("Where to go on: the `next` of the answer before.", {"type": "string", "pattern": PLACE})},
+    query={
+        "from": ApiParameter("Where to go on: the `next` of the answer before.", {"type": "string", "pattern": PLACE}),
+        "noted": ApiParameter(
+            "A seal that the chain had once, as its number, a colon and its digest: it is a fault if it is not there any more.",
+            {"type": "string", "pattern": NOTED},
+        ),
+    },
     refusals=(404, 409),
 )
 async def check_receipts(handler: Handler, task_id: str, job_id: str) -> object:
     """Compares the job's chain with its executions, ledger and logs as they are stored, a part at a time."""
-    return await handler.services.receipts.check(task_id, job_id, read_text(handler.query, "from", MOST_PLACE))
+    noted = read_noted(read_text(handler.query, "noted", MOST_PLACE))
+    return await handler.services.receipts.check(task_id, job_id, read_text(handler.query, "from", MOST_PLACE), noted)
+
+
+@route(
+    "GET",
+    "/receipts",
+    "listAllReceiptChains",
+    CHAINS,
+    query={"from": ApiParameter("The job after which to go on: the `next` of the answer before.", _PLACE)},
+    refusals=(409,),
+)
+async def list_all_receipt_chains(handler: Handler) -> object:
+    """Where the chains of all jobs end, also of removed ones."""
+    return await handler.services.receipts.all_chains(handler.visible_tasks, read_text(handler.query, "from", MOST_PLACE) or "")
 
 
 @route(

@@ -56,6 +56,11 @@ ROUTES: Mapping[str, str] = {
     "a job": "/tasks/task/jobs/{job}",
     "why": "/tasks/task/jobs/{job}/why",
     "chain": "/tasks/task/jobs/{job}/chain",
+    "stats of a job": "/tasks/task/jobs/{job}/stats",
+    "stats of the runs of a job that were done": "/tasks/task/jobs/{job}/stats?status=done",
+    "chains of receipts": "/receipts",
+    "chains of receipts of a task": "/tasks/task/receipts",
+    "a check of receipts": "/tasks/task/jobs/{job}/receipts/check",
     "status": "/status",
     "history": "/history",
     "history of a task": "/history?task=task",
@@ -80,7 +85,7 @@ TRENDS: Mapping[str, str] = {
 
 @pytest.fixture
 async def recorded(mongo_url: str, shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[tuple[Fastlane, list[Command]]]:
-    server = Fastlane(tmp_path, shared_redis.url, store_url=mongo_url, tokens=TOKENS)
+    server = Fastlane(tmp_path, shared_redis.url, store_url=mongo_url, tokens=TOKENS, receipt_keys=("0123456789abcdef" * 4,))
     with recorded_commands(of_requests=True) as commands:
         await server.__aenter__()
     yield server, commands
