@@ -1,7 +1,8 @@
 # fastlane's image: `docker run IMAGE up`, `api` or `worker`. docs/install.md says how to run it, docs/decisions/0036 why it is made so.
 #
 # It needs no option of BuildKit, so that any builder makes it. Other bases with Python 3.11 or later and Node.js 20 or later work too.
-# scripts/pin writes the digests of these two behind their tags.
+# scripts/pin writes the digests of these two behind their tags. With BuildKit, two builds of a commit are the same, bit for bit: scripts/image
+# says how, decision 0182 why.
 ARG NODE_IMAGE=node:22-slim
 ARG PYTHON_IMAGE=python:3.13-slim
 
@@ -15,28 +16,32 @@ RUN scripts/static
 # A virtual environment with exactly the locked packages, compiled, since the image is run read-only. pip, which built it, is not in the image.
 FROM ${PYTHON_IMAGE} AS program
 WORKDIR /src
-# With what traces and reports of errors need: --build-arg REQUIREMENTS=requirements/extras.txt
+# With what traces, reports of errors and an archive in a bucket need: --build-arg REQUIREMENTS=requirements/extras.txt
 ARG REQUIREMENTS=requirements/run.txt
 COPY requirements/run.txt requirements/extras.txt requirements/
 RUN python3 -m venv /opt/fastlane \
-    && /opt/fastlane/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${REQUIREMENTS}"
+    && /opt/fastlane/bin/pip install --no-cache-dir --no-compile --no-deps --require-hashes -r "${REQUIREMENTS}"
 COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE ./
 COPY builder builder
 COPY fastlane fastlane
 COPY --from=pages /src/fastlane/static fastlane/static
-RUN /opt/fastlane/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
-    && /opt/fastlane/bin/pip uninstall -y -q setuptools pip
+# Compiled without the times of the sources, which no two builds share.
+RUN /opt/fastlane/bin/pip install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+    && /opt/fastlane/bin/pip uninstall -y -q setuptools pip \
+    && PYTHONHASHSEED=0 /opt/fastlane/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/fastlane/lib
 
 FROM ${PYTHON_IMAGE}
-# For hosts that are reached by ssh.
+ARG PYTHON_IMAGE
+# For hosts that are reached by ssh. What apt logs and caches has times.
 RUN command -v ssh >/dev/null \
-    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-client && rm -rf /var/lib/apt/lists/*; }
+    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-client \
+    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old; }
 RUN echo 'fastlane:x:10000:10000::/var/lib/fastlane:/usr/sbin/nologin' >>/etc/passwd \
     && echo 'fastlane:x:10000:' >>/etc/group \
     && install -d -o 10000 -g 10000 -m 700 /var/lib/fastlane
 COPY --from=program /opt/fastlane /opt/fastlane
 # The standard library of a base may come without bytecode, which could not be written later.
-RUN /opt/fastlane/bin/python -c 'import fastlane.app, fastlane.cli.servers, fastlane.cli.servers'
+RUN PYTHONHASHSEED=0 /opt/fastlane/bin/python -c 'import fastlane.app, fastlane.cli.servers'
 
 # /dev/shm can be written even in a read-only container, and is empty at each start.
 ENV PATH=/opt/fastlane/bin:$PATH \
@@ -59,5 +64,6 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="fastlane" \
     org.opencontainers.image.description="Runs commands in containers on Docker Swarm: now, later or on a schedule" \
     org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"

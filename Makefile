@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-long test-model test-faults test-mongo chaos bench bench-quick bench-peers check image dist site lock clean
+.PHONY: help run stop test test-crash test-long test-model test-faults test-mongo chaos soak proof-peers bench bench-quick bench-peers check image dist site lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -29,8 +29,14 @@ test-faults: ## make faults in copies of the code and check that tests find them
 test-mongo: ## run the tests of the store, the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)
 
-chaos: ## run jobs on three managers amid faults, and judge what became of them (SEED=1 MINUTES=5)
-	@SEED="$(SEED)" MINUTES="$(MINUTES)" scripts/chaos
+chaos: ## run jobs on three managers amid faults, and judge what became of them (SEED=1 MINUTES=5 STORE=mongo)
+	@SEED="$(SEED)" MINUTES="$(MINUTES)" STORE="$(STORE)" PLANT="$(PLANT)" scripts/chaos
+
+soak: ## run fastlane under a steady load for hours, and fail when something grows (HOURS=1 RATE=0.5; ARGS=--page for docs/proof.md)
+	@HOURS="$(HOURS)" RATE="$(RATE)" scripts/soak $(ARGS)
+
+proof-peers: ## strike other schedulers and fastlane with the same faults and update docs/proof.md; 20 minutes (ARGS='cron celery')
+	@scripts/proof-peers $(ARGS)
 
 bench: ## measure fastlane against a bare baseline and update docs/performance.md; 40 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)

@@ -18,6 +18,8 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from fastlane import __version__, process
+from fastlane.archive.bucket import BucketAccess, LogBucket
+from fastlane.archive.folder import LogFolder
 from fastlane.clock import AlignedClock, Clock, SystemClock
 from fastlane.config.access import AccessFiles
 from fastlane.config.settings import Settings
@@ -50,6 +52,7 @@ from fastlane.services.assembly import Services, build_services
 from fastlane.services.receipts import Receipts
 from fastlane.services.startup import HighWaterMark, StartProgress, aligned, opened_store
 from fastlane.sources.labels import LabelSource, SourcePorts
+from fastlane.storage.archive_port import LogObjects
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.connection import compact
 from fastlane.storage.sqlite.store import SqliteStore
@@ -91,11 +94,22 @@ R = TypeVar("R", bound=Resource)
 
 
 def make_store(settings: Settings) -> Store:
-    """The store that the settings name. Removals from it are sealed, if they have keys for that."""
+    """The store that the settings name, with their archive of old logs. Removals from it are sealed, if they have keys for that."""
     store: Store = _mongo(settings.store_url) if settings.store_is_mongo else SqliteStore(settings.store_path)
+    store.log_archive.objects = make_log_objects(settings)
     if settings.receipt_keys:
         store.retention.notes = Sealing(store, SystemClock(), SealKeys(settings.receipt_keys))
     return store
+
+
+def make_log_objects(settings: Settings) -> LogObjects | None:
+    """The folder or the bucket of archived logs, if the settings name one. Raises FastlaneError when a bucket's client is not installed."""
+    if settings.archive_path is not None:
+        return LogFolder(settings.archive_path)
+    if settings.archive_bucket is None:
+        return None
+    keys = settings.archive_access_key or "", settings.archive_secret_key or ""
+    return LogBucket(BucketAccess(*settings.archive_bucket, settings.archive_endpoint, settings.archive_region, *keys))
 
 
 def _mongo(url: str) -> Store:

@@ -40,6 +40,10 @@ class Unreadable(FastlaneError):
         self.swarm_id = swarm_id
 
 
+class ArchiveDown(TransientError):
+    """The archive of old logs cannot be read or written now, or does not have what it should; the message says why."""
+
+
 class QueueDown(TransientError):
     """The queue (Redis) is unreachable, hangs, or refuses writes now."""
 

@@ -145,6 +145,14 @@ class Repair(StrEnum):
     LANE = "lane"
 
 
+class ArchiveOutcome(StrEnum):
+    """What came of a log that the archiver worked on."""
+
+    MOVED = "moved"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
 LATE, RECOVERED = LATE_CHANGES = ("late", "recovered")
 """What may happen to a job that is expected to succeed every so often."""
 
@@ -214,6 +222,12 @@ class Metrics:
         self.pruned(dict.fromkeys(PRUNED, 0))
         words = "How late retention is on this worker; docs/metrics.md says how that is reckoned."
         self._lag_of_retention = Gauge("fastlane_retention_lag_seconds", words, registry=registry)
+        words = "Logs that this worker moved to the archive or removed there, and failures at either; docs/metrics.md says more."
+        self._archived = counter("fastlane_archived_logs", words, ("outcome",))
+        for result in ArchiveOutcome:
+            self._archived.labels(result.value)
+        words = "How late the archive of old logs is on this worker; docs/metrics.md says how that is reckoned."
+        self._lag_of_archive = Gauge("fastlane_archive_lag_seconds", words, registry=registry)
         self._rebuilds = counter("fastlane_queue_rebuilds", "How often this worker rebuilt the queue from the store.")
         words = "Attempts of this worker to deliver a message about a job, by what carries it and what came of it."
         self._deliveries = counter("fastlane_delivery_attempts", words, ("kind", "outcome"))
@@ -271,6 +285,14 @@ class Metrics:
     def retention_lagged(self, seconds: float) -> None:
         """Notes how late retention is."""
         self._lag_of_retention.set(seconds)
+
+    def archived(self, outcome: "ArchiveOutcome") -> None:
+        """Counts a log that the archiver worked on."""
+        self._archived.labels(outcome.value).inc()
+
+    def archive_lagged(self, seconds: float) -> None:
+        """Notes how late the archive of old logs is."""
+        self._lag_of_archive.set(seconds)
 
     def rebuilt(self) -> None:
         """Counts a rebuild of the queue."""

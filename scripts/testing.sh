@@ -22,7 +22,8 @@ begin_testing() {
     flock -n 8 || fail "another make test is running in this checkout" "Wait until it ends."
     scripts/packages dockerd=docker.io docker=docker-cli ip=iproute2 unshare=util-linux busybox=busybox-static docker-registry=docker-registry \
         openssl=openssl ssh=openssh-client sshd=openssh-server chromium=chromium node=nodejs npm=npm zsh=zsh sqlite3=sqlite3 \
-        redis-server=redis-server haproxy=haproxy promtool=prometheus pipx=pipx
+        redis-server=redis-server haproxy=haproxy promtool=prometheus pipx=pipx \
+        cosign=cosign skopeo=skopeo jq=jq /usr/libexec/docker/cli-plugins/docker-buildx=docker-buildx
 }
 
 MOST_AGAIN=3

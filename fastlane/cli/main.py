@@ -74,6 +74,8 @@ COMMANDS = {
     "ticks": CommandEntry("fastlane.cli.client.commands.listings:ticks", "What became of each due time of a job.", LOOK),
     "forecast": CommandEntry("fastlane.cli.client.commands.forecast:forecast", "What will be due, and how full the pools will be.", LOOK),
     "stats": CommandEntry("fastlane.cli.client.commands.trends:stats", "What a job's runs took: time, memory, processor, output.", LOOK),
+    "advise": CommandEntry("fastlane.cli.client.commands.trends:advise", "What to change in jobs, by what their runs took.", LOOK),
+    "usage": CommandEntry("fastlane.cli.client.commands.trends:usage", "What labels, tasks or pools used of the hosts.", LOOK),
     "logs": CommandEntry("fastlane.cli.client.commands.logs:logs", "What a job writes.", LOOK),
     "grep": CommandEntry("fastlane.cli.client.commands.grep:grep", "Lines in the logs of many runs.", LOOK),
     "events": CommandEntry("fastlane.cli.client.commands.events:events", "Who did what, and what fastlane did.", LOOK),

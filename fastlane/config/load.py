@@ -21,7 +21,7 @@ from fastlane.config.access import Access, AccessFiles, duplicate_names, fingerp
 from fastlane.config.legacy import Deprecation
 from fastlane.config.pools import files_of, unprotected_policies
 from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Setting, Settings, way_in
-from fastlane.config.types import LAST_PORT, Invocation, Role, unknown
+from fastlane.config.types import BUCKET, LAST_PORT, Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import show_size
 from fastlane.models.schedule import show_duration
@@ -197,6 +197,7 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
         missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
         faults.append(Fault(missing, f"is not set, but {given} is; TLS needs both"))
     faults += _mail_faults(values)
+    faults += _archive_faults(values)
 
 
 def _log_faults(values: Mapping[str, Any]) -> list[Fault]:
@@ -269,6 +270,14 @@ def _mail_faults(values: Mapping[str, Any]) -> list[Fault]:
     if values.get("smtp_tls") == "none" and values.get("smtp_user") is not None:
         faults.append(Fault("smtp_tls", "is none, but smtp_user is set: the password would be readable on its way; use starttls or tls"))
     return faults
+
+
+def _archive_faults(values: Mapping[str, Any]) -> list[Fault]:
+    """The faults between the settings of the archive of old logs."""
+    if not (values.get("archive_url") or "").startswith(BUCKET):
+        return []
+    keys = ("archive_access_key", "archive_secret_key")
+    return [Fault(name, "is not set, but archive_url is a bucket; write its key") for name in keys if values.get(name, "") is None]
 
 
 def _names_of_two(values: Mapping[str, Any]) -> list[Fault]:

@@ -15,7 +15,22 @@ from urllib.parse import urlsplit
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS, Token, User
 from fastlane.config.pools import AGE, DEFAULT_TOTAL, MOST, POOLS, RATE, TOTAL, default_pools
-from fastlane.config.types import LAST_PORT, MONGO, SQLITE, Invocation, Key, Keys, Role, SettingType, choice, number, path_like, read_tables
+from fastlane.config.types import (
+    BUCKET,
+    FOLDER,
+    LAST_PORT,
+    MONGO,
+    SQLITE,
+    Invocation,
+    Key,
+    Keys,
+    Role,
+    SettingType,
+    choice,
+    number,
+    path_like,
+    read_tables,
+)
 from fastlane.models.calendar import MOST_DATES, Calendar, in_order, read_name, read_text
 from fastlane.models.host import Reserve
 from fastlane.models.image import RegistryLogin
@@ -304,6 +319,17 @@ class Settings:
         "how much of all logs is stored: beyond that the logs of the oldest executions go; at least max_log_bytes, or `none`: no limit",
         computed=_total,
     )
+    archive_url: str | None = optional(
+        types.ARCHIVE_URL,
+        "where logs of ended executions [move to](stores.md#old-logs-elsewhere) after archive_after: a folder, file:///PATH, that servers "
+        "and workers reach alike, or a bucket, s3://BUCKET/PREFIX, which needs the extra archive",
+        unset="none: logs stay in the store",
+    )
+    archive_endpoint: str = setting(types.ENDPOINT, "https://s3.amazonaws.com", "URL of the server of the S3 protocol that has the bucket")
+    archive_region: str = setting(types.REGION, "us-east-1", "region of the bucket")
+    archive_access_key: str | None = optional(types.ACCESS_KEY, "access key of the bucket", unset="none; required with s3://", secret=True)
+    archive_secret_key: str | None = optional(types.ACCESS_KEY, "secret key of the bucket", unset="none; required with s3://", secret=True)
+    archive_after: float = setting(types.DURATION, "24h", "how long after an execution's end its log moves to archive_url")
     keep_deliveries: int | None = setting(AGE, "14d", "how long the record of a webhook that was sent or given up stays")
     keep_history: int | None = setting(AGE, "90d", "how long the counts of each hour stay, which `/history` shows")
     keep_events: int | None = setting(AGE, "90d", "how long [what people and fastlane did](audit.md) stays known")
@@ -351,6 +377,19 @@ class Settings:
     def store_path(self) -> Path:
         """The SQLite file that ``store_url`` names."""
         return Path(self.store_url.removeprefix(SQLITE))
+
+    @property
+    def archive_path(self) -> Path | None:
+        """The folder that ``archive_url`` names; None for a bucket, too."""
+        url = self.archive_url or ""
+        return Path(url.removeprefix(FOLDER)) if url.startswith(FOLDER) else None
+
+    @property
+    def archive_bucket(self) -> tuple[str, str] | None:
+        """The bucket that ``archive_url`` names, and what the names of its objects begin with; None for a folder, too."""
+        url = self.archive_url or ""
+        bucket, _, prefix = url.removeprefix(BUCKET).partition("/")
+        return (bucket, f"{prefix}/" if prefix else "") if url.startswith(BUCKET) else None
 
     @property
     def has_auth(self) -> bool:

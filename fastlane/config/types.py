@@ -521,6 +521,37 @@ def _resolved(url: str, invocation: Invocation) -> str:
 STORE_URL = SettingType(_read, scrub, resolve=_resolved)
 
 
+FOLDER, BUCKET = "file://", "s3://"
+_BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.-]+)*/?", re.ASCII)
+
+
+def _archive_url(value: object) -> str:
+    text = read_stripped_text(value)
+    path = text.removeprefix(FOLDER)
+    if _BUCKET_URL.fullmatch(text):
+        return text.removesuffix("/")
+    if not text.startswith(FOLDER) or not path.startswith("/") or path == "/" or "\0" in text:
+        words = f"write {FOLDER}/PATH of a folder that exists, or {BUCKET}BUCKET/PREFIX, with the bucket's server as archive_endpoint"
+        raise ValueError(f"is not the URL of an archive; {words}")
+    return text
+
+
+def _endpoint(value: object) -> str:
+    text = read_stripped_text(value).removesuffix("/")
+    url = _http_url(text)
+    if url is None or text != f"{url.scheme}://{url.netloc}" or "@" in url.netloc:
+        raise ValueError("is not the URL of a server; write https://HOST or http://HOST:PORT, without a path or keys")
+    return text
+
+
+ARCHIVE_URL = SettingType(_archive_url)
+ENDPOINT = SettingType(_endpoint)
+REGION = SettingType(read_text_if(r"[a-z0-9-]{1,40}", "is not a region; write one such as us-east-1", quotes=True))
+ACCESS_KEY = SettingType(
+    read_text_if(r"[!-~]{3,128}", "is not a key: it has 3 to 128 characters, and no spaces"), lambda key: MASK if key else ""
+)
+
+
 _DSN = r"https?://[^\s@/:]+(:[^\s@/]+)?@[^\s@/?#]+/[^\s?#]*[0-9]+"
 
 

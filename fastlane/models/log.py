@@ -89,6 +89,14 @@ class Chunk:
     pieces: tuple[Piece, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a log: pieces in stored order, and the offset after the last one."""
+
+    pieces: tuple[Piece, ...]
+    next_offset: int
+
+
 MAX_CURSOR = 100
 _FORM = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(0|[1-9][0-9]{0,14})(?::((?:[0-9a-f]{2}){0,3})\.((?:[0-9a-f]{2}){0,3}))?(:end)?",

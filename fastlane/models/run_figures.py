@@ -81,6 +81,11 @@ def figures(runs: Sequence[Execution], measure: Measure) -> Figures:
     )
 
 
+def middle(values: Sequence[int]) -> int | None:
+    """The value that half of these do not exceed; None without any."""
+    return _rank(sorted(values), 50) if values else None
+
+
 def _rank(ordered: Sequence[int], percent: int) -> int:
     """The least value that this share of the values does not exceed (the nearest rank)."""
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -197,6 +197,10 @@ def unstarted_tick(
     return Tick(tick_id(job.incarnation, key), job.id, key, due, now, outcome, None, reason)
 
 
+BY_OVERLAP = " (overlap: "
+"""How the words end with which a row of the ledger says that its job's ``overlap`` decided."""
+
+
 def meet(overlap: Overlap, others: Sequence[Execution]) -> OverlapDecision:
     """What a tick of the job, or a run by hand, comes to. One at most waits: with ``queue`` a second is skipped, with ``replace`` the later
     one also takes the place of the one that waits."""
@@ -204,15 +208,20 @@ def meet(overlap: Overlap, others: Sequence[Execution]) -> OverlapDecision:
     if not under_way or overlap is Overlap.ALLOW:
         return STARTS
     earlier = next((one for one in under_way if one.waits is None), under_way[0])
-    still = f"execution {earlier.id} of the job was still under way"
+    still, by = f"execution {earlier.id} of the job was still under way", f"{BY_OVERLAP}{overlap})"
     if overlap is Overlap.SKIP:
-        return OverlapDecision(Outcome.SKIPPED, f"{still} (overlap: skip)")
+        return OverlapDecision(Outcome.SKIPPED, f"{still}{by}")
     if overlap is Overlap.REPLACE:
-        return OverlapDecision(Outcome.REPLACED, f"{still}, and had to stop first (overlap: replace)", overlap)
+        return OverlapDecision(Outcome.REPLACED, f"{still}, and had to stop first{by}", overlap)
     waiting = next((one for one in under_way if one.waits is not None), None)
     if waiting is not None:
-        return OverlapDecision(Outcome.SKIPPED, f"{still}, and {waiting.id} waited for it already (overlap: queue)")
-    return OverlapDecision(Outcome.QUEUED, f"{still}, and had to end first (overlap: queue)", overlap)
+        return OverlapDecision(Outcome.SKIPPED, f"{still}, and {waiting.id} waited for it already{by}")
+    return OverlapDecision(Outcome.QUEUED, f"{still}, and had to end first{by}", overlap)
+
+
+def met_other(tick: Tick) -> bool:
+    """Whether another execution of the job decided what became of it."""
+    return tick.reason is not None and BY_OVERLAP in tick.reason
 
 
 def awaited(job: Job | None, waiting: Execution, others: Sequence[Execution]) -> list[Execution]:

@@ -51,7 +51,8 @@ class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes.
     ``max_executions``: how many it holds before it starts no more. ``unused_images_after``: seconds; None: images stay.
     ``usage_every``: the longest time in seconds between two samples of what a container uses; 0: takes none. ``retention``: how long
-    history stays. ``reads_labels``: whether a ``sources.labels`` runs beside it. ``receipt_keys``: with which it seals what ended."""
+    history stays. ``reads_labels``: whether a ``sources.labels`` runs beside it. ``receipt_keys``: with which it seals what ended.
+    ``archive_after``: seconds after which a log moves to the archive, if there is one."""
 
     limits: Limits
     lease: float
@@ -64,3 +65,4 @@ class WorkerSettings:
     retention: RetentionRules = field(default_factory=RetentionRules)
     reads_labels: bool = False
     receipt_keys: tuple[str, ...] = field(default=(), repr=False)
+    archive_after: float = 86_400.0

@@ -17,6 +17,7 @@ from fastlane.models.retention import Retention
 from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
 from fastlane.queue.port import Report, rules_of
+from fastlane.scheduler.archiver import Archiver
 from fastlane.scheduler.backfiller import Backfiller
 from fastlane.scheduler.cleaner import Cleaner, ImageKeeper, Leftovers
 from fastlane.scheduler.deliverer import Deliverer, Lateness, channels_of, counted
@@ -63,6 +64,7 @@ class WorkerParts:
     lateness: Lateness
     backfiller: Backfiller
     sealer: Sealer | None
+    archiver: Archiver | None
 
 
 def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], None] = lambda: None) -> WorkerParts:
@@ -103,11 +105,15 @@ def build_parts(ports: Ports, settings: WorkerSettings, on_hosts: Callable[[], N
     keys, sealer = settings.receipt_keys, None
     if keys:
         sealer = Sealer(Sealing(ports.store, ports.clock, SealKeys(keys)), ports.clock, workers.is_least)
+    archiver = None
+    if ports.store.log_archive.objects is not None:
+        archiver = Archiver(ports.store.log_archive, ports.clock, workers.is_least, settings.archive_after, ports.metrics)
     return WorkerParts(
         *(leases, rebuilder, settler, timer, launcher, watcher, runner),
         *(reconciler, leftovers, lanes, hosts, images, deliverer, lateness),
         backfiller=Backfiller(ports, workers.is_least),
         sealer=sealer,
+        archiver=archiver,
     )
 
 
@@ -183,6 +189,7 @@ class Worker:
             parts.lateness.run,
             parts.backfiller.run,
             *(() if parts.sealer is None else (parts.sealer.run,)),
+            *(() if parts.archiver is None else (parts.archiver.run,)),
             self._announce,
         )
 
@@ -248,6 +255,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         retention=retention_rules(settings),
         reads_labels=settings.service_labels,
         receipt_keys=settings.receipt_keys,
+        archive_after=settings.archive_after,
     )
 
 

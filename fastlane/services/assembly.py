@@ -25,6 +25,7 @@ from fastlane.services.reads.pools import PoolReader
 from fastlane.services.reads.search import AT_ONCE, AT_ONCE_OF_CALLER, LogSearches
 from fastlane.services.reads.status import GaugeReader, Health, StatusReader
 from fastlane.services.reads.trends import Trends
+from fastlane.services.reads.usage import TABLES_AT_ONCE, TABLES_OF_CALLER, UsageReader
 from fastlane.services.reads.why import WaitExplainer
 from fastlane.services.receipts import Receipts
 from fastlane.services.stops import Deletions, Stops
@@ -77,6 +78,8 @@ class Services:
     forecasts: ForecastReader
     receipts: Receipts
     trends: Trends
+    usage: UsageReader
+    usage_feeds: EventFeeds
     followers: Followers
     event_reader: EventReader
     event_feeds: EventFeeds
@@ -132,6 +135,8 @@ def build_services(
         forecasts=ForecastReader(parts),
         receipts=Receipts(store, clock, None),
         trends=Trends(parts),
+        usage=UsageReader(parts),
+        usage_feeds=EventFeeds(TABLES_AT_ONCE, TABLES_OF_CALLER, "make tables of usage"),
         followers=followers,
         event_reader=EventReader(parts),
         event_feeds=EventFeeds(),

@@ -25,7 +25,7 @@ from fastlane.models.host import HostLoad, HostRecord, Uncleaned
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, ExpectedVersions, FailedJob, Job, JobBounds, LateJob, RunningContainer, Task, TaskSummary
-from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.log import Chunk, Head, Slice
 from fastlane.models.paging import JobPage, Page, Wanted, WantedFailures, WantedJobs, Window
 from fastlane.models.pool import DirectoryMark, Pauses, PoolsRevision
 from fastlane.models.retention import TaskHour
@@ -33,6 +33,7 @@ from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.tick import Outcome, Tick
 from fastlane.models.transitions import ExecutionChange
+from fastlane.storage.archive_port import LogArchive
 from fastlane.storage.retention_port import HistoryStore, RetentionStore
 from fastlane.storage.seal_port import SealStore
 
@@ -50,14 +51,6 @@ class Generation:
     run_id: str
     builder: str | None
     since: int
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of a log: pieces in stored order, and the offset after the last one."""
-
-    pieces: tuple[Piece, ...]
-    next_offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -630,6 +623,10 @@ class Store(
     @property
     def seals(self) -> SealStore:
         """The part that keeps the seals of receipts."""
+
+    @property
+    def log_archive(self) -> LogArchive:
+        """The part that knows which logs are in the archive."""
 
     @property
     def transfer(self) -> TransferStore:

@@ -22,6 +22,7 @@ from fastlane.models.retention import ENDS, HourCount, TaskHour, WantedHours
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage import records
+from fastlane.storage.archive_port import LogArchive
 from fastlane.storage.base import Deletion, Generation, Noted
 from fastlane.storage.links import Links
 from fastlane.storage.logs import logged
@@ -576,8 +577,9 @@ def hours_row(one: TaskHour) -> dict[str, Any]:
 class TransferLogic:
     """The methods of ``TransferStore`` that need only the verbs."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, log_archive: LogArchive) -> None:
         self._rows = rows
+        self._log_archive = log_archive
 
     async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
         await self._rows.catch_up()
@@ -602,7 +604,7 @@ class TransferLogic:
         return found
 
     async def logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
-        return await logged(self._rows, execution_ids)
+        return await logged(self._rows, execution_ids) | await self._log_archive.among(execution_ids)
 
     async def mail_quotas(self, limit: int, after: str = "") -> Sequence[MailQuota]:
         return await self._rows.find(by_key(records.QUOTAS), {}, Part(limit, (after,)))

@@ -1,13 +1,14 @@
 """Logs on top of the verbs over records: stored chunks, and the slices that readers ask for."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, Protocol
 
 from fastlane.clock import unless_cancelled
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece, Slice
 from fastlane.storage.records import EXECUTIONS, Among, Index, Part, Record, Rows
 from fastlane.storage.values import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 
@@ -68,26 +69,71 @@ HEADS_AT_ONCE = 8
 """Heads that are read at the same time, so that one list does not take all of a store's readers."""
 
 
-class LogLogic:
-    """The methods of ``LogStore`` that need only the verbs."""
+class ArchivedLogs(Protocol):
+    """The logs that are in the archive, as readers of a log need them. Each method answers None for a log that is not there."""
+
+    async def head(self, execution_id: str) -> Head | None:
+        """Where the log ends."""
+
+    async def heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+        """Where these logs end, as far as they are there."""
+
+    async def slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice | None:
+        """As ``LogStore.read_log``."""
+
+    async def since(self, execution_id: str, stream: int | None, moment: int) -> int | None:
+        """As ``LogStore.log_since``."""
+
+
+class LogLogic(ABC):
+    """The methods of ``LogStore`` that need only the verbs, and the one way to a log wherever it is.
+
+    A log is looked for in the store, and then in the archive, which counts. What was read in the store was whole if the log was not in the
+    archive afterwards: only then do its parts go.
+    """
 
     _rows: Rows
+    log_archive: ArchivedLogs
+
+    @abstractmethod
+    async def _stored_slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
+        """``read_log`` of what the store has."""
 
     async def log_head(self, execution_id: str) -> Head:
+        stored = await self._stored_head(execution_id)
+        archived = await self.log_archive.head(execution_id)
+        return stored if archived is None else archived
+
+    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+        stored = await self._stored_heads(execution_ids)
+        archived = await self.log_archive.heads(execution_ids)
+        return {**stored, **archived} if archived else stored
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        stored = await self._stored_slice(execution_id, offset, limit, stream)
+        archived = await self.log_archive.slice(execution_id, offset, limit, stream)
+        return stored if archived is None else archived
+
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        stored = await self._stored_since(execution_id, stream, moment)
+        archived = await self.log_archive.since(execution_id, stream, moment)
+        return stored if archived is None else archived
+
+    async def _stored_head(self, execution_id: str) -> Head:
         rows = await self._rows.select(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, HEAD, Part(1, newest=True))
         return head_of(rows[0]) if rows else Head()
 
-    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+    async def _stored_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
         found: dict[str, Head] = {}
         for start in range(0, len(execution_ids), HEADS_AT_ONCE):
             some = execution_ids[start : start + HEADS_AT_ONCE]
-            heads = await unless_cancelled(asyncio.gather(*map(self.log_head, some)))
+            heads = await unless_cancelled(asyncio.gather(*map(self._stored_head, some)))
             found |= dict(zip(some, heads, strict=True))
         return found
 
-    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+    async def _stored_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         """A binary search by the chunks' marks: the first chunk at whose end the stream, or one of them, had reached the moment."""
-        whole = await self.log_head(execution_id)
+        whole = await self._stored_head(execution_id)
         low, high = 0, whole.sequence
         while low < high:
             middle = (low + high) // 2
@@ -97,7 +143,7 @@ class LogLogic:
         start = OFFSETS[stream][0]
         row = await self._chunk(execution_id, low, (start, "pieces", "data"))
         if row is None:
-            return whole.offset if stream is None else whole.stdout if stream == STDOUT else whole.stderr
+            return end_of(whole, stream)
         return offset_since(row[start], unpack_pieces(row["pieces"], row["data"]), stream, moment)
 
     async def prune_logs(self, after: str, limit: int) -> str | None:
@@ -182,6 +228,11 @@ def offset_since(start: int, pieces: Sequence[Piece], stream: int | None, moment
     """The offset, in a chunk that starts at ``start``, of the first byte that came at a moment (nanoseconds) or later."""
     wanted = [piece for piece in pieces if stream is None or piece.stream == stream]
     return start + sum(len(piece.data) for piece in takewhile(lambda piece: piece.time < moment, wanted))
+
+
+def end_of(head: Head, stream: int | None) -> int:
+    """Where a stream, or the whole log, ends."""
+    return head.offset if stream is None else head.stdout if stream == STDOUT else head.stderr
 
 
 def reached(marks: dict[int, Mark], stream: int | None) -> int:

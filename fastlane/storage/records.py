@@ -32,6 +32,7 @@ from fastlane.models.host import HostRecord
 from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Failure, Job, JobSource, ServiceVersion, Spec, Task, Usage
+from fastlane.models.log_archive import ArchivedLog, ArchiveState
 from fastlane.models.log_commands import Outputs
 from fastlane.models.notify import FAILURES
 from fastlane.models.pool import HostsRevision, Pauses, PoolsRevision
@@ -338,6 +339,7 @@ OF_EXECUTION: Condition[Event] = Condition("execution_id IS NOT NULL")
 RUNNING: Condition[Backfill] = Condition("ended_at IS NULL", "is_running", lambda backfill: backfill.ended_at is None)
 OVER_SINCE: Condition[Backfill] = Condition("ended_at IS NOT NULL", where={"ended_at": Between(low=1)})
 REMOVAL: Condition[Seal] = Condition("kind = 'removal'", "is_removal", lambda seal: seal.kind is SealKind.REMOVAL)
+UNMOVED: Condition[ArchivedLog] = Condition("state <> 'moved'", "is_unmoved", lambda log: log.state is not ArchiveState.MOVED)
 REMOVED: Condition[HostRecord] = Condition("removed_at IS NOT NULL", where={"removed_at": Between(low=1)})
 
 TASKS = Record("tasks", Task, "task")
@@ -377,6 +379,7 @@ CALENDARS = Record("calendars", Calendar, "the calendar")
 SEALS = Record("seals", Seal, "the seal", flags=(REMOVAL,))
 CHAIN_HEADS = Record("chain_heads", ChainHead, "the end of the chain of job")
 SEAL_PLACE = Record("seal_place", SealPlace, "how far rows are sealed")
+ARCHIVED_LOGS = Record("archived_logs", ArchivedLog, "the archived log of execution", flags=(UNMOVED,))
 GENERATION = Record("generation", Generation, "the generation of the queue", key=(), first=Generation(0, "", None, 0))
 PAUSES = Record("pauses", Pauses, "the paused pools", key=(), first=Pauses())
 HOSTS_REVISION = Record("hosts_revision", HostsRevision, "the revision of the hosts", key=(), first=HostsRevision())
@@ -388,7 +391,7 @@ HOURS = Record("hours", TaskHours, "the counts of", key=("task_id", "hour", "poo
 
 RECORDS: Sequence[Record[Any]] = (
     *(TASKS, JOBS, TICKS, EXECUTIONS, HOSTS, RECEIPTS, IMAGES, DELIVERIES, RECEIVERS, QUOTAS, EVENTS, BACKFILLS),
-    *(CALENDARS, SEALS, CHAIN_HEADS, SEAL_PLACE),
+    *(CALENDARS, SEALS, CHAIN_HEADS, SEAL_PLACE, ARCHIVED_LOGS),
 )
 
 TASKS_BY_CHANGE = Index(TASKS, "tasks_by_change", (), ("modified_at", "id"))
@@ -436,6 +439,8 @@ SEALS_OF_ROW = Index(SEALS, "seals_of_row", ("row",))
 SEALS_OF_REMOVALS = Index(SEALS, "seals_of_removals", ("job_id",), ("number",), ("kind",), REMOVAL)
 """With a third field, since servers of MongoDB's protocol may take no two indexes of the same fields."""
 CHAIN_HEADS_OF_TASK = Index(CHAIN_HEADS, "chain_heads_of_task", ("task_id",), ("id",))
+ARCHIVED_LOGS_UNMOVED = Index(ARCHIVED_LOGS, "archived_logs_unmoved", (), ("id",), ("state",), UNMOVED)
+"""With a second field, since MongoDB takes no condition for an index of the id alone."""
 EVENTS_OF_EXECUTION = Index(EVENTS, "events_of_execution", ("execution_id",), ("time", "id"), where=OF_EXECUTION)
 
 INDEXES: Sequence[Index[Any]] = tuple(one for one in list(globals().values()) if isinstance(one, Index))

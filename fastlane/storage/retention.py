@@ -18,6 +18,7 @@ from fastlane.clock import unless_cancelled
 from fastlane.models.retention import NEVER, Cuts, JobHistory, PastExecution, Retention, is_over, overdue_executions, ticks_of
 from fastlane.models.run_target import MAX_TARGETS
 from fastlane.storage import records
+from fastlane.storage.archive import LogArchiveLogic
 from fastlane.storage.logs import CHUNKS, CHUNKS_OF_EXECUTION, MAX_CHUNKS, cut_logs, logged
 from fastlane.storage.records import LAST, Among, Between, Part, Rows, readable
 from fastlane.storage.retention_port import (
@@ -85,8 +86,9 @@ class RetentionLogic(ABC):
 
     _most, _chunks = ONE_STEP, MAX_CHUNKS
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, log_archive: LogArchiveLogic) -> None:
         self._rows = rows
+        self._log_archive = log_archive
         self.notes: RemovalNotes | None = None
 
     @abstractmethod
@@ -232,6 +234,7 @@ class RetentionLogic(ABC):
             await note([], [], cut.touched)
         await unless_cancelled(asyncio.gather(*(self._rows.update(records.EXECUTIONS, id, {"truncated": True}) for id in cut.touched)))
         await self._rows.delete(CHUNKS, cut.keys)
+        await self._log_archive.give_up(cut.touched)
         return Removed(gone, rows, cut.gone, more)
 
     async def overdue_deliveries(self, before: int) -> int:
@@ -244,6 +247,8 @@ class RetentionLogic(ABC):
         return await self._rows.delete_some(records.DELIVERIES_BY_AGE, {"created_at": _before(before)}, Part(limit))
 
     async def prune_log(self, execution_id: str) -> bool:
+        if await self._log_archive.among([execution_id]):
+            return False  # its parts here go by themselves
         if self.notes is not None:
             for row in (await self._rows.select_keys(records.EXECUTIONS, [execution_id], ("job_id", "task_id"))).values():
                 await self.notes.before_rows(row["job_id"], row["task_id"], logs=[execution_id])
@@ -315,13 +320,17 @@ class RetentionLogic(ABC):
         there = await self._rows.select_keys(records.EXECUTIONS, [tick["execution_id"] for tick in ticks if tick["execution_id"]], ("id",))
         return [tick["id"] for tick in ticks if tick["execution_id"] not in there]
 
+    async def _logged(self, execution_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these executions have a log, here or in the archive."""
+        return await logged(self._rows, execution_ids) | await self._log_archive.among(execution_ids)
+
     async def _old_logs(self, job: JobHistory, cuts: Cuts, most: Most = ONE_STEP) -> list[str]:
         """Executions with an old log, the oldest first."""
         where = {"job_id": job.job_id, "finished_at": _before(cuts.logs), "settled": True, "cleaned": True}
         found, after = list[str](), None
         while len(found) < most.logs:
             page = await self._rows.select(records.EXECUTIONS_OF_JOB, where, ("id", "sequence", "attempt"), Part(TOGETHER, after))
-            there = await logged(self._rows, [row["id"] for row in page])
+            there = await self._logged([row["id"] for row in page])
             found += [row["id"] for row in page if row["id"] in there]
             if len(page) < TOGETHER:
                 break

@@ -4,10 +4,11 @@ What is sealed of a row is what both databases have of it: each field that does 
 the same when a later fastlane adds a field, and when an export is imported into a store of the other kind.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -16,7 +17,7 @@ from fastlane.models.status import FINAL
 from fastlane.models.tick import execution_id
 from fastlane.storage import records
 from fastlane.storage.logs import CHUNKS_OF_EXECUTION
-from fastlane.storage.records import CODECS, Among, Between, Part, Record, Rows, write_version
+from fastlane.storage.records import CODECS, Among, Between, Part, Record, Row, Rows, write_version
 from fastlane.storage.seal_port import EndedRow, HistoryRow
 from fastlane.storage.values import PIECE
 
@@ -29,11 +30,19 @@ _CHUNK = ("sequence", "start_offset", "start_stdout", "start_stderr", "end_offse
 _RECORDS: Mapping[SealKind, Record[Any]] = {SealKind.EXECUTION: records.EXECUTIONS, SealKind.TICK: records.TICKS}
 
 
+class ArchivedChunks(Protocol):
+    """The chunks of logs that are in the archive."""
+
+    async def chunks(self, execution_id: str) -> AsyncGenerator[Row] | None:
+        """The chunks of a log, as the store had them; None for one that is not there."""
+
+
 class SealLogic:
     """The methods of ``SealStore``, with the verbs alone."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, log_archive: ArchivedChunks) -> None:
         self._rows = rows
+        self._log_archive = log_archive
 
     async def place(self) -> SealPlace | None:
         return await self._rows.get(records.SEAL_PLACE, SealPlace().id)
@@ -116,28 +125,42 @@ class SealLogic:
         return [HistoryRow(row["id"], (row["due"], row["id"]), row["created_at"], row["execution_id"], row["outcome"]) for row in rows]
 
     async def log_digest(self, execution_id: str) -> LogDigest | None:
-        content, whole, last, position = sha256(), sha256(), dict[str, Any](), (0, 0, 0)
-        fields, faults = (*_CHUNK, "dropped", "marks", "pieces", "data"), list[str]()
+        stored = await _digest_of(self._stored_chunks(execution_id))
+        archived = await self._log_archive.chunks(execution_id)
+        return stored if archived is None else await _digest_of(archived)
+
+    async def _stored_chunks(self, execution_id: str) -> AsyncGenerator[Row]:
+        fields = (*_CHUNK, "dropped", "marks", "pieces", "data")
         sequence = -1
         while True:
             part = Part(CHUNKS_AT_ONCE, (sequence,))
             rows = await self._rows.select(CHUNKS_OF_EXECUTION, {"execution_id": execution_id}, fields, part)
             for row in rows:
-                if row["sequence"] != sequence + 1:
-                    faults.append(f"part {sequence + 1} of the log is missing")
-                if (row["start_offset"], row["start_stdout"], row["start_stderr"]) != position:
-                    faults.append(f"part {row['sequence']} of the log does not begin where the one before it ends")
-                sequence, position = row["sequence"], (row["end_offset"], row["end_stdout"], row["end_stderr"])
-                content.update(row["data"])
-                _add_pieces(whole, bytes(row["pieces"]), bytes(row["data"]))
-                last = row
+                yield row
             if len(rows) < CHUNKS_AT_ONCE:
-                break
-        if sequence < 0:
-            return None
-        end = canonical([*position, last["dropped"], parsed(last["marks"])])
-        whole.update(end)
-        return LogDigest(position[0], content.hexdigest(), whole.hexdigest(), tuple(faults))
+                return
+            sequence = rows[-1]["sequence"]
+
+
+async def _digest_of(chunks: AsyncGenerator[Row]) -> LogDigest | None:
+    """The digest of a log, from its chunks in order; None when there are none."""
+    content, whole, last, position = sha256(), sha256(), dict[str, Any](), (0, 0, 0)
+    faults, sequence = list[str](), -1
+    async with aclosing(chunks):
+        async for row in chunks:
+            if row["sequence"] != sequence + 1:
+                faults.append(f"part {sequence + 1} of the log is missing")
+            if (row["start_offset"], row["start_stdout"], row["start_stderr"]) != position:
+                faults.append(f"part {row['sequence']} of the log does not begin where the one before it ends")
+            sequence, position = row["sequence"], (row["end_offset"], row["end_stdout"], row["end_stderr"])
+            content.update(row["data"])
+            _add_pieces(whole, bytes(row["pieces"]), bytes(row["data"]))
+            last = {name: row[name] for name in ("dropped", "marks")}
+    if sequence < 0:
+        return None
+    end = canonical([*position, last["dropped"], parsed(last["marks"])])
+    whole.update(end)
+    return LogDigest(position[0], content.hexdigest(), whole.hexdigest(), tuple(faults))
 
 
 def _add_pieces(digest: Any, index: bytes, data: bytes) -> None:

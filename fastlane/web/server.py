@@ -202,6 +202,7 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
     context.services.completion.close()
     context.services.event_feeds.close()
     context.services.search_feeds.close()
+    context.services.usage_feeds.close()
     await context.traffic.active_requests.wait_until_idle(grace)
     with suppress(TimeoutError):  # Tornado reads all that a client has sent before it closes its connection.
         async with asyncio.timeout(grace):

@@ -1225,6 +1225,28 @@ export interface JobStats {
   prevUrl: string | null;
 }
 
+/** A piece of advice on a job's definition, from what is stored of its runs and due times. */
+export interface Advice {
+  code: "memory-ran-out" | "memory-near-limit" | "memory-far-below-limit" | "memory-without-limit" | "memory-far-below-reserve" | "cpus-near-limit" | "cpus-far-below-limit" | "timeout-reached" | "timeout-near" | "timeout-far" | "overlap-skips" | "overlap-stops" | "retries-never-help" | "always-fails" | "always-expires" | "never-done-by" | "slow-to-start";
+  message: string;
+  change: string;
+  field: string | null;
+  current: string | number | null;
+  suggested: string | number | null;
+  figures: Record<string, number>;
+}
+
+/** The advice on a job. */
+export interface JobAdvice {
+  taskId: string;
+  jobId: string;
+  jobUrl: string;
+  name: string | null;
+  executions: number;
+  ticks: number;
+  advice: Advice[];
+}
+
 /** The option of each field that has one of its own. */
 export const OPTIONS: Record<string, string> = {
   "service": "--service",

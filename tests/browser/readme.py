@@ -1,38 +1,24 @@
 """Makes the README's pictures from the real thing: ``python -m tests.browser.readme ENGINE`` (``scripts/pictures``).
 
-The console shows the sample of the screenshots. The terminal has ``fastlane run`` against a ``fastlane up`` of its own on that engine.
+The console shows the sample of the screenshots. ``tests/browser/sessions.py`` records the terminals on that engine.
 """
 
 import asyncio
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
+from tests.browser import sessions
 from tests.browser.pictures import picture
-from tests.browser.recording import drawing, record
 from tests.browser.sample import POOLS, Sample, StillClock, hold_still
+from tests.browser.sessions import PICTURES
 from tests.support.fastlane import Fastlane
-from tests.support.ports import free_port
 from tests.support.redis import RealRedis
 
-ROOT = Path(__file__).parents[2]
-PICTURES = ROOT / "docs/pictures"
-COMMANDS = (
-    """fastlane run ubuntu -- sh -c 'for n in 1 2 3; do echo photo $n of 3 resized; sleep 1; done'""",
-    "fastlane run ubuntu -- sh -c 'echo no such photo >&2; exit 3'",
-    "echo $?",
-    "fastlane schedule --cron '0 3 * * mon-fri' --name nightly ubuntu -- ./backup",
-)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 
 
@@ -70,51 +56,12 @@ async def _overview(browser: Browser, base: str, theme: str) -> bytes:
     return made
 
 
-def terminal(engine: str, folder: Path) -> str:
-    """A recording of the commands."""
-    program = folder / "bin/fastlane"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fastlane "$@"\n')
-    program.chmod(0o755)
-    with _up(engine, folder) as url:
-        around = {"FASTLANE_URL": url, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "TZ": "UTC"}
-        return drawing(record(COMMANDS, around), COMMANDS)
-
-
-@contextmanager
-def _up(engine: str, folder: Path) -> Iterator[str]:
-    port = free_port()
-    settings = {"FASTLANE_PORT": str(port), "FASTLANE_DATA_DIR": str(folder / "data"), "FASTLANE_INSTALLATION": "pictures"}
-    with (folder / "log").open("wb") as log:
-        up = subprocess.Popen([sys.executable, "-m", "fastlane", "up"], env={**os.environ, **settings, "DOCKER_HOST": engine}, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{url}/healthcheck")
-        yield url
-    finally:
-        up.terminate()
-        up.wait(60)
-
-
-def _wait_for(url: str) -> None:
-    give_up = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.2)
-
-
 def main() -> None:
     """Writes all pictures."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fl-") as name, RealRedis() as redis:
-        folder = Path(name)
-        asyncio.run(console(redis.url, folder / "sample"))
-        (PICTURES / "run.svg").write_text(terminal(sys.argv[1], folder))
+        asyncio.run(console(redis.url, Path(name) / "sample"))
+    sessions.main(sys.argv[1])
 
 
 if __name__ == "__main__":

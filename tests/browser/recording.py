@@ -9,23 +9,27 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 
 Event = tuple[float, str]
 PROMPT = "$ "
 KEY, PAUSE, END = 0.045, 1.0, 5.0
 """Seconds for a key that is typed, before the next command, and after the last one."""
 WIDTH, LINE = 830, 20
+COLUMNS = 93
+"""The letters of a line that fit into the width."""
 APART = 0.06
 """Seconds within which what is written appears at once."""
-STYLE = """svg{font:14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre}
-text{fill:#dfe3ea}.k{fill:#8ab4ff}rect{fill:#161a21;stroke:#2b313c}circle{fill:#6b7484}
+STYLE = """svg{font:14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
+text{white-space:pre;fill:#dfe3ea}.k{fill:#8ab4ff}rect{fill:#161a21;stroke:#2b313c}circle{fill:#6b7484}
 @media (prefers-reduced-motion:reduce){tspan{animation:none!important}}"""
 
 
-def record(commands: Sequence[str], environment: Mapping[str, str], *, within: float = 60.0) -> list[Event]:
-    """Types the commands into a shell, each once the one before has ended. Returns what appeared, with the seconds since the start."""
+def record(commands: Sequence[str], environment: Mapping[str, str], *, folder: Path = Path(), within: float = 60.0) -> list[Event]:
+    """Types the commands into a shell in a folder, each once the one before has ended. Returns what appeared, with the seconds since the
+    start."""
     began, events = time.monotonic(), list[Event]()
-    with _shell(environment) as terminal:
+    with _shell(environment, folder) as terminal:
         for command in [None, *commands]:
             for key in command or "":
                 os.write(terminal, key.encode())
@@ -39,12 +43,12 @@ def record(commands: Sequence[str], environment: Mapping[str, str], *, within: f
 
 
 @contextmanager
-def _shell(environment: Mapping[str, str]) -> Iterator[int]:
+def _shell(environment: Mapping[str, str], folder: Path) -> Iterator[int]:
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(ours, (50, 200))  # no line is broken, so no character goes back
+    termios.tcsetwinsize(ours, (50, COLUMNS))  # programs fit their tables into it; what is typed must be shorter
     around = {**os.environ, **environment, "TERM": "dumb", "PS1": PROMPT}
     shell = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=around, start_new_session=True
+        ["bash", "--norc", "--noprofile", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=around, cwd=folder, start_new_session=True
     )
     os.close(theirs)
     try:
@@ -72,6 +76,7 @@ def _read(terminal: int, began: float, *, until: str, within: float) -> list[Eve
 
 def drawing(events: Sequence[Event], typed: Sequence[str]) -> str:
     """The SVG. ``typed``: the commands, which get a colour of their own."""
+    events = _folded(events)
     merged = _merged(events)
     last = merged[-1][0] + END
     rows, styles = [list[str]()], list[str]()
@@ -100,6 +105,20 @@ def drawing(events: Sequence[Event], typed: Sequence[str]) -> str:
             "</svg>\n",
         )
     )
+
+
+def _folded(events: Sequence[Event]) -> list[Event]:
+    """The same with lines of at most ``COLUMNS`` characters, as a terminal of that width breaks them."""
+    column, folded = 0, list[Event]()
+    for at, text in events:
+        made = ""
+        for letter in text:
+            if column == COLUMNS and letter != "\n":
+                made, column = f"{made}\n", 0
+            made += letter
+            column = 0 if letter == "\n" else column + 1
+        folded.append((at, made))
+    return folded
 
 
 def _look(line: str, typed: Sequence[str]) -> str:

@@ -110,6 +110,10 @@ async def test_trends_have_a_plot_and_figures_for_each_measure_and_say_over_how_
     assert len(heights) == 31
     assert heights[:-1] == sorted(heights[:-1])
     assert heights[-1] < heights[-2]
+    advice = console.section("Advice")
+    await expect(advice).to_contain_text("by the last 61 executions")
+    await expect(advice.get_by_role("listitem")).to_contain_text(["30 measured runs showed is 60 MiB, and nothing limits it"])
+    await expect(advice).to_contain_text("Set resources.memory to 96MiB")
     assert await inspect(console.page, "job-trends") == {}
     assert console.faults == []
 

@@ -12,7 +12,7 @@ from tests.browser.pictures import TOLERANCE, check, difference, picture
 from tests.browser.sample import POOLS, Sample, StillClock, hold_still
 from tests.support.fastlane import Fastlane
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.thorough]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PAGES = {
     "overview": ("/", "Monthly report|backup-database"),

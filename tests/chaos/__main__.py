@@ -2,16 +2,19 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.chaos.checker import Verdict, judge
-from tests.chaos.run import run
+from tests.chaos.page import Row, publish, publish_planted
+from tests.chaos.run import STORES, Order, run
+from tests.chaos.stores import have_own_mounts
+from tests.faults.mutants import ROOT, Gone, planted
 
-PAGE = Path(__file__).parents[2] / "docs" / "proof.md"
+PLANTED = Path(__file__).with_name("planted.toml")
 
 
 def say(text: str) -> None:
@@ -25,32 +28,47 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").strip())
     parser.add_argument("seed", type=int)
     parser.add_argument("minutes", type=float)
+    parser.add_argument("--store", choices=STORES, default=STORES[0])
+    parser.add_argument("--plant", default="", metavar="ID", help="a fault of tests/chaos/planted.toml, which the program then has")
     given = parser.parse_args()
+    have_own_mounts()
     kept = Path(tempfile.mkdtemp(prefix="chaos-"))
+    program = program_with(given.plant, kept / "planted") if given.plant else ROOT
     say(f"the record goes to {kept}")
-    rows, witness = run(given.seed, given.minutes * 60, kept, say)
-    verdict = judge(rows, witness)
-    for finding in verdict.findings:
-        say(f"{finding.kind}: {finding.text}")
-    counts = {kind: sum(finding.kind == kind for finding in verdict.findings) for kind in ("lost", "twice", "log", "unexplained", "left")}
-    say(json.dumps({"seed": given.seed, "jobs": verdict.jobs, "executions": verdict.executions, "due times": verdict.due_times, **counts}))
-    say(f"faults: {dict(verdict.faults)}")
-    for kind, cases in verdict.apart.items():
-        say(f"apart: {kind}: {len(cases)}")
-    publish(given.seed, given.minutes, verdict, counts)
+    verdict, words = run_and_judge(Order(given.seed, given.minutes * 60, given.store, program), kept)
+    version = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    if given.plant:
+        publish_planted(given.plant, f"{given.seed}, {given.minutes:g} min, {words}", verdict)
+        return 0 if verdict.findings else 1
+    publish(Row(given.seed, given.minutes, words, version), verdict)
     return 1 if verdict.findings else 0
 
 
-def publish(seed: int, minutes: float, verdict: Verdict, counts: Mapping[str, int]) -> None:
-    """Adds a run to the page's table, in place of an earlier one of the same version."""
-    version = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PAGE.parent, capture_output=True, text=True, check=True)
-    begin = f"| {seed} | {minutes:g} | {version.stdout.strip()} |"
-    figures = (verdict.jobs, verdict.executions, verdict.due_times, verdict.faults.total(), *counts.values())
-    apart = sum(map(len, verdict.apart.values()))
-    lines = [line for line in PAGE.read_text().splitlines() if not line.startswith(begin)]
-    last = max(number for number, line in enumerate(lines[: lines.index("## What runs")]) if line.startswith("| "))
-    lines.insert(last + 1, f"{begin} {' | '.join(map(str, (*figures, apart)))} |")
-    PAGE.write_text("\n".join(lines) + "\n")
+def run_and_judge(order: Order, folder: Path) -> tuple[Verdict, str]:
+    """Makes a run and says what it came to. Returns that, and the store in words."""
+    rows, witness, words = run(order, folder, say)
+    verdict = judge(rows, witness)
+    for finding in verdict.findings:
+        say(f"{finding.kind}: {finding.text}")
+    say(
+        json.dumps(
+            {"seed": order.seed, "jobs": verdict.jobs, "executions": verdict.executions, "due times": verdict.due_times} | verdict.counts
+        )
+    )
+    say(f"faults: {dict(verdict.faults)}")
+    for kind, cases in verdict.apart.items():
+        say(f"apart: {kind}: {len(cases)}")
+    return verdict, words
+
+
+def program_with(id: str, folder: Path) -> Path:
+    """The folder of a copy of the program that has a fault."""
+    fault = next(fault for fault in planted(PLANTED) if fault.id == id)
+    assert not isinstance(fault, Gone), f"the text of {id} is in {fault.file} {fault.times} times"
+    shutil.copytree(ROOT / "fastlane", folder / "fastlane", ignore=shutil.ignore_patterns("__pycache__"))
+    changed = folder / fault.file
+    changed.write_bytes(fault.text(changed.read_bytes()))
+    return folder
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """The faults and the wishes of a run, which a seed decides."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-PROCESSES = ("worker-killed", "worker-frozen", "api-killed", "api-frozen", "queue-killed", "queue-frozen", "queue-emptied")
-NODES = ("engine-killed", "engine-halted", "engine-frozen", "node-cut", "disk-full")
-"""Faults of one node, of which one has one at a time: with two of three managers away, the others do nothing."""
 SHORTEST, LONGEST = 1.0, 25.0
 """Seconds that a fault lasts."""
-BETWEEN = 12.0
+BETWEEN = 9.0
 """Seconds between the beginnings of two faults, about."""
 CALM = 20.0
 """Seconds without a fault at the beginning and at the end."""
 EVERY = 1.5
 """Seconds between two wishes, about."""
+START_IN = 8
+"""Seconds after which a job starts that a client changes before."""
+TARGETS = 6
+"""A number that the counts of processes and nodes divide."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class PlannedFault:
 
 @dataclass(frozen=True)
 class Wish:
-    """A job that a client asks for: when, whether with an Idempotency-Key, and what it is to do."""
+    """A job that a client asks for: when, whether with an Idempotency-Key, what it is to do, and what its client does then: stops it or
+    changes it so many seconds later, runs it again once it has ended, or follows its log."""
 
     at: float
     name: str
@@ -38,19 +40,25 @@ class Wish:
     pause: float
     code: int
     retries: int
-    stopped_after: float | None
+    stopped_after: float | None = None
+    changed_after: float | None = None
+    again: bool = False
+    followed: bool = False
 
 
-def faults(seed: int, seconds: float, names: Sequence[str] = (*PROCESSES, *NODES)) -> list[PlannedFault]:
-    """The faults, in the order in which they begin."""
-    chance, found, node_free = random.Random(f"faults {seed}"), list[PlannedFault](), 0.0
-    at = CALM + chance.uniform(0, BETWEEN)
+def faults(seed: int, seconds: float, groups: Mapping[str, str]) -> list[PlannedFault]:
+    """The faults, in the order in which they begin. ``groups``: the names to choose from, each with what it strikes: of the faults of one
+    group, one is there at a time. Each comes once before any comes again."""
+    chance, found, free = random.Random(f"faults {seed}"), list[PlannedFault](), dict[str, float]()
+    at, left = CALM + chance.uniform(0, BETWEEN), list[str]()
     while at < seconds - CALM:
-        name = chance.choice([name for name in names if name not in NODES or at >= node_free])
-        fault = PlannedFault(at, name, chance.randrange(3), min(chance.uniform(SHORTEST, LONGEST), seconds - CALM - at))
-        found.append(fault)
-        if name in NODES:
-            node_free = at + fault.lasts + BETWEEN
+        left = left or chance.sample(sorted(groups), len(groups))
+        name = next((name for name in left if at >= free.get(groups[name], 0)), None)
+        if name is not None:
+            left.remove(name)
+            lasts = min(chance.uniform(SHORTEST, LONGEST), seconds - CALM - at)
+            found.append(PlannedFault(at, name, chance.randrange(TARGETS), lasts))
+            free[groups[name]] = at + lasts + BETWEEN
         at += chance.uniform(0.2, 2) * BETWEEN
     return found
 
@@ -59,10 +67,11 @@ def wishes(seed: int, seconds: float) -> list[Wish]:
     """The wishes, in the order in which they are made."""
     chance, found, at = random.Random(f"wishes {seed}"), list[Wish](), 0.0
     while at < seconds:
-        number = len(found)
         lines, pause = chance.randrange(2, 40), chance.choice((0.0, 0.05, 0.3))
-        stopped = chance.uniform(0, 10) if chance.random() < 0.1 else None
-        code, retries = chance.choice((0, 0, 0, 3)), chance.randrange(3)
-        found.append(Wish(at, f"wish-{number}", chance.random() < 0.5, lines, pause, code, retries, stopped))
+        code, retries, then = chance.choice((0, 0, 0, 3)), chance.randrange(3), chance.random()
+        stopped = chance.uniform(0, 10) if then < 0.1 else None
+        changed = chance.uniform(0, START_IN) if 0.1 <= then < 0.2 else None
+        plain = (at, f"wish-{len(found)}", chance.random() < 0.5, lines, pause, code, retries)
+        found.append(Wish(*plain, stopped, changed, again=0.2 <= then < 0.3, followed=0.3 <= then < 0.45))
         at += chance.uniform(0.3, 1.7) * EVERY
     return found

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from tests.crash import (
     again,
     api_and_reconciler as others,
+    archives,
     backfills,
     chains as links,
     deletions,
@@ -101,6 +102,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "sealed": receipts.Sealed,
     "skipped": again.Skipped,
     "on-all-nodes": everywhere.OnAllNodes,
+    "archived": archives.Archived,
 }
 
 STARTING = "queue.claim > store.claim > engine.resolve > engine.park > store.bind > queue.renew > engine.activate"
@@ -180,6 +182,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "backfill-stopped": ("store.write", "store.advance", "store.cancel"),
     "skipped": ("store.advance",),
     "sealed": ("store.append_seal", "store.append_seal 2 > store.write_head", "store.write_place"),
+    "archived": ("store.write_archived", "store.write_archived 2 > store.clear_archived > store.write_archived 3"),
     "on-all-nodes": ("store.plan", "store.change_tick", "store.plan 2", "store.end", "store.stand-for", "store.settle"),
 }
 """Where the processes of a scenario fall, in the order in which they come to it; a number is the passage. ``A > B``: no call comes between
@@ -272,6 +275,9 @@ QUICK = frozenset(
         "paused,-kill-after-store.advance",
         "fixed,-stop-before-store.insert_deliveries",
         "started,-kill-after-store.insert_deliveries",
+        "archived,-kill-after-store.write_archived",
+        "archived,-stop-before-store.write_archived#2",
+        "archived,-kill-after-store.clear_archived",
         "on-all-nodes,-kill-after-store.plan",
         "on-all-nodes,-kill-after-store.stand-for",
     }

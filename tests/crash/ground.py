@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from tests.support.lost_answers import LostAnswer, engine_filters, redis_filters
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
 from tests.support.relay import Relay
+from tests.support.scratch import short_folder
 from tests.support.seams import Journal, Trip
 from tests.support.services import services_of
 from tests.support.stores import DATABASES, ON_MONGO, new_store, store_url
@@ -62,7 +62,14 @@ COMMAND = ("sh", "-c", SCRIPT)
 stopped."""
 
 QUICK = ProcessOptions(
-    renew=0.5, gone_after=3.0, recheck=1.0, breaker_reset=2.0, record_within=3.0, builder_lost_after_ms=3000, seal_lag_ms=500
+    renew=0.5,
+    gone_after=3.0,
+    recheck=1.0,
+    breaker_reset=2.0,
+    record_within=3.0,
+    builder_lost_after_ms=3000,
+    seal_lag_ms=500,
+    archive_every=0.2,
 )
 """What takes minutes in production takes seconds here."""
 
@@ -136,7 +143,7 @@ class Ground:
     ends_by_itself: bool = True
 
     async def __aenter__(self) -> "Ground":
-        self.folder = Path(tempfile.mkdtemp(prefix="flc", dir="/tmp"))
+        self.folder = short_folder("flc")
         self.witness = self.folder / "witness"
         self.witness.mkdir()
         self.name = f"crash-{os.urandom(4).hex()}"

@@ -54,9 +54,9 @@ class Gone:
 # ---- by hand
 
 
-def planted() -> Iterator[Fault | Gone]:
-    """The faults of ``planted.toml``."""
-    for row in tomllib.loads(PLANTED.read_text("utf-8"))["fault"]:
+def planted(file_of_faults: Path = PLANTED) -> Iterator[Fault | Gone]:
+    """The faults of a file such as ``planted.toml``."""
+    for row in tomllib.loads(file_of_faults.read_text("utf-8"))["fault"]:
         file = ROOT / row["file"]
         source = file.read_bytes() if file.exists() else b""
         old = row["old"].encode()

@@ -61,7 +61,7 @@ IMPORTED = (
 )
 READ_AGAIN = ("fastlane/web/", "fastlane/client/", "fastlane/models/")
 """From these the client is generated anew; the tests do that when a file is newer."""
-LINKED = (".venv-test", ".venv-mongo", "static/node_modules")
+LINKED = (".venv-test", ".venv-mongo", ".venv-swift", "static/node_modules")
 BUILT = "fastlane/static"
 MADE = (
     *("fastlane/client/contract.py", "fastlane/client/synchronous"),

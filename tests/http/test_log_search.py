@@ -18,12 +18,11 @@ from yarl import URL
 from fastlane.clock import iso
 from fastlane.errors import StoreDown, Unreadable
 from fastlane.models.job import Execution
-from fastlane.models.log import STDERR, STDOUT, Head
+from fastlane.models.log import STDERR, STDOUT, Head, Slice
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.pool import Pool
 from fastlane.models.retention import DAY, HOUR, Retention
 from fastlane.services.reads import archive, search as reads_search
-from fastlane.storage.base import Slice
 from fastlane.streams.reader import SLICE
 from tests.support.credentials import bearer, token
 from tests.support.endless_log import EndlessLog

@@ -16,7 +16,8 @@ from tests.support.mcp_client import EARLIER, MODERN, McpOverHttp, modern_params
 from tests.support.redis import RealRedis
 
 READ_TOOLS = {
-    *("listAllJobs", "getJob", "getWhy", "listExecutions", "getExecution", "getLogs", "listFailures", "listTicks", "listEvents"),
+    *("listAllJobs", "getJob", "getWhy", "listExecutions", "getExecution", "getLogs", "listFailures", "listTicks"),
+    *("getStats", "getAdvice", "listAdvice", "getUsage", "listEvents"),
     *("getStatus", "listPools", "listHosts"),
 }
 PARAMETERS = {"RELEASE": {"pattern": "v[0-9]+", "required": True}, "PASSWORD": {"secret": True}}

@@ -56,3 +56,142 @@ async def test_stats_of_another_teams_job_are_not_shown(shared_redis: RealRedis,
         reply = (await server.ask("POST", "/tasks/two", json={"image": "ubuntu"}, headers=bearer("fl_all"))).json
         answers = [(await server.get(reply["jobUrl"] + "stats", headers=bearer(secret))).status for secret in ("fl_all", "fl_some")]
         assert answers == [200, 403]
+
+
+async def test_advice_names_the_field_what_was_seen_and_what_to_try(server: Fastlane) -> None:
+    reply = await server.enqueue("big", cron="0 0 1 1 *", name="nightly", resources={"memory": "2g"})
+    nothing = (await server.get(reply["jobUrl"] + "advice")).json
+    assert (nothing["executions"], nothing["ticks"], nothing["advice"]) == (0, 0, [])
+    await add_runs(server.store, reply["jobId"], [{"seconds": 60, "memory": 100 * 2**20, "cpu": 1_000}] * 12, LONG_AGO)
+    found = (await server.get(reply["jobUrl"] + "advice")).json
+    assert (found["taskId"], found["name"], found["executions"], found["ticks"]) == ("big", "nightly", 12, 12)
+    (one,) = found["advice"]
+    assert (one["code"], one["field"], one["current"], one["suggested"]) == ("memory-far-below-limit", "resources.memory", "2GiB", "160MiB")
+    assert one["figures"] == {"runs": 12, "peakBytes": 100 * 2**20, "limitBytes": 2**31}
+    assert "12 measured runs showed is 100 MiB, 5% of the limit of 2GiB" in one["message"]
+    patched = await server.ask("PATCH", reply["jobUrl"], json={"resources": {"memory": one["suggested"]}})
+    assert patched.status == 200
+    assert (await server.get(reply["jobUrl"] + "advice")).json["advice"] == []
+
+
+async def test_advice_on_all_jobs_comes_in_pages_of_few_jobs(server: Fastlane) -> None:
+    big = []
+    for task in ("one", "two"):
+        big.append(await server.enqueue(task, cron="0 0 1 1 *", resources={"memory": "2g"}))
+        await add_runs(server.store, big[-1]["jobId"], [{"memory": 2**20}] * 10, LONG_AGO)
+        for _ in range(2):
+            await server.enqueue("others", cron="0 0 1 1 *")
+    first = (await server.get("/advice?perPage=3")).json
+    assert (first["jobs"], [row["jobId"] for row in first["items"]], first["total"]) == (3, [big[1]["jobId"]], 6)
+    second = (await server.get(first["nextUrl"])).json
+    assert ([row["jobId"] for row in second["items"]], second["nextUrl"]) == ([big[0]["jobId"]], None)
+    of_task = (await server.get("/advice?task=one")).json
+    assert [row["taskId"] for row in of_task["items"]] == ["one"]
+    assert (await server.get("/advice?perPage=21")).status == 400
+
+
+async def spend(server: Fastlane) -> None:
+    """Runs of two teams and of none: 3 hours, 1 hour, and half an hour."""
+    for team, seconds, memory in (("data", 3_600, 2**30), ("web", 3_600, None), (None, 1_800, None)):
+        labels = {} if team is None else {"labels": {"team": team}}
+        reply = await server.enqueue(team or "other", cron="0 0 1 1 *", resources={"memory": "2g"}, **labels)
+        measured = {} if memory is None else {"memory": memory, "cpu": 60_000}
+        runs = [{"seconds": seconds, **measured}] * (3 if team == "data" else 1)
+        await add_runs(server.store, reply["jobId"], [*runs, {"status": Status.EXPIRED, "started_at": None}], LONG_AGO)
+
+
+RANGE = "since=2023-11-14T00:00:00Z&until=2023-11-15T00:00:00Z"
+
+
+async def test_usage_is_summed_by_label_task_and_pool_and_pieces_add_up(server: Fastlane) -> None:
+    await spend(server)
+    whole = (await server.get(f"/usage?by=team&{RANGE}")).json
+    assert (whole["executions"], whole["nextUrl"], [row["value"] for row in whole["items"]]) == (8, None, ["data", "web", None])
+    assert whole["items"][0] == {
+        **{"value": "data", "executions": 4, "failures": 1, "runs": 3, "containerSeconds": 10_800, "measuredRuns": 3},
+        **{"measuredSeconds": 10_800, "processorSeconds": 180, "memoryPeakGibHours": 3},
+        **{"limitedRuns": 3, "limitedSeconds": 10_800, "memoryLimitGibHours": 6},
+    }
+    assert (whole["items"][1]["measuredRuns"], whole["items"][1]["memoryPeakGibHours"]) == (0, 0)
+    assert [row["value"] for row in (await server.get(f"/usage?by=task&{RANGE}")).json["items"]] == ["data", "web", "other"]
+    piece, seconds, pieces = (await server.get(f"/usage?by=team&{RANGE}&perPage=3")).json, 0.0, 0
+    while True:
+        pieces, seconds = pieces + 1, seconds + sum(row["containerSeconds"] for row in piece["items"])
+        if piece["nextUrl"] is None:
+            break
+        piece = (await server.get(piece["nextUrl"])).json
+    assert (pieces, seconds) == (3, 10_800 + 3_600 + 1_800)
+    assert (await server.get("/usage?by=team")).json["items"] == []
+
+
+async def test_a_range_of_usage_ends_before_its_second_moment(server: Fastlane) -> None:
+    reply = await server.enqueue("edge", cron="0 0 1 1 *")
+    await add_runs(server.store, reply["jobId"], [{}] * 3, 1_700_000_040_000)
+    query = "since=1700000040&until=1700000160"
+    assert (await server.get(f"/usage?by=task&{query}")).json["executions"] == 2
+    assert "2,0,2,2" in (await server.get(f"/usage?by=task&{query}&format=csv")).body.decode()
+
+
+async def test_usage_is_one_table_in_csv_without_formulas(server: Fastlane) -> None:
+    await spend(server)
+    reply = await server.enqueue("=cmd", cron="0 0 1 1 *", labels={"team": "=HYPERLINK(1)"})
+    await add_runs(server.store, reply["jobId"], [{"seconds": 1}], LONG_AGO)
+    for headers, query in (({"Accept": "text/csv"}, ""), ({}, "&format=csv")):
+        answer = await server.get(f"/usage?by=team&{RANGE}{query}", headers=headers)
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+        assert "Accept" in answer.headers["Vary"]
+        rows = answer.body.decode().splitlines()
+        assert rows[0].startswith("team,executions,failures,runs,containerSeconds,")
+        assert rows[1] == "data,4,1,3,10800,3,10800,180,3,3,10800,6"
+        assert [row.partition(",")[0] for row in rows[2:]] == ["web", "", "'=HYPERLINK(1)"]
+    assert (await server.get(f"/usage?by=team&{RANGE}", headers={"Accept": "text/csv, application/json"})).json["by"] == "team"
+
+
+async def test_a_table_with_too_many_values_is_refused_and_a_piece_ends_before_one_more(server: Fastlane, monkeypatch) -> None:
+    await spend(server)
+    monkeypatch.setattr("fastlane.services.reads.usage.MOST_VALUES", 2)
+    monkeypatch.setattr("fastlane.services.reads.usage.MOST_VALUES_IN_TABLE", 2)
+    piece = (await server.get(f"/usage?by=task&{RANGE}")).json
+    sums = [(len(piece["items"]), piece["executions"])]
+    while piece["nextUrl"] is not None:
+        piece = (await server.get(piece["nextUrl"])).json
+        sums.append((len(piece["items"]), piece["executions"]))
+    assert (max(values for values, _ in sums), len(sums) > 1, sum(count for _, count in sums)) == (2, True, 8)
+    refused = await server.get(f"/usage?by=task&{RANGE}&format=csv")
+    assert (refused.status, "more than 2 values" in refused.json["detail"]) == (400, True)
+    monkeypatch.setattr("fastlane.services.reads.usage.MOST_IN_TABLE", 7)
+    refused = await server.get(f"/usage?by=task&{RANGE}&format=csv")
+    assert (refused.status, "more than 7 executions" in refused.json["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["task=a", "by=", "by=a%20b", "by=task&format=xml", "by=task&after=5", "by=task&since=1h&until=2h", "by=task&perPage=10001"],
+)
+async def test_a_bad_query_of_usage_is_refused_by_name(server: Fastlane, query: str) -> None:
+    answer = await server.get(f"/usage?{query}")
+    assert (answer.status, answer.json["errors"][0]["field"]) in [(400, name) for name in ("by", "format", "after", "since", "perPage")]
+
+
+async def test_advice_and_usage_are_of_the_callers_tasks_only(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(
+        tmp_path, shared_redis.url, tokens=(token("all", "fl_all", "admin"), token("some", "fl_some", "read", "one"))
+    ) as server:
+        for task in ("one", "two"):
+            body = {"image": "ubuntu", "cron": "0 0 1 1 *", "resources": {"memory": "2g"}}
+            reply = (await server.ask("POST", f"/tasks/{task}", json=body, headers=bearer("fl_all"))).json
+            await add_runs(server.store, reply["jobId"], [{"memory": 2**20}] * 10, LONG_AGO)
+        assert (await server.get(reply["jobUrl"] + "advice", headers=bearer("fl_some"))).status == 403
+        seen = {}
+        for secret in ("fl_all", "fl_some"):
+            advice = (await server.get("/advice", headers=bearer(secret))).json
+            usage = (await server.get(f"/usage?by=task&{RANGE}", headers=bearer(secret))).json
+            table = (await server.get(f"/usage?by=task&{RANGE}&format=csv", headers=bearer(secret))).body.decode()
+            seen[secret] = (
+                sorted({row["taskId"] for row in advice["items"]}),
+                sorted(row["value"] for row in usage["items"]),
+                table.count("\n"),
+            )
+        assert seen == {"fl_all": (["one", "two"], ["one", "two"], 3), "fl_some": (["one"], ["one"], 2)}
+        other = (await server.get(f"/usage?by=task&{RANGE}&task=two", headers=bearer("fl_some"))).json
+        assert other["items"] == []

@@ -149,6 +149,7 @@ OUTAGES = [
     Outage("FastlaneReceiverPaused", 0.5, *one('fastlane_receivers_failing{paused="true"}', then(0, 1), steady(0))),
     Outage("FastlaneLogsTakeTooMuch", 32, *one(OVER_LIMIT, growing(1), steady(0))),
     Outage("FastlaneRetentionLate", 62, *one("fastlane_retention_lag_seconds", then(0, 90_000), then(0, 3_600))),
+    Outage("FastlaneArchiveLate", 62, *one("fastlane_archive_lag_seconds", then(0, 30_000), then(0, 3_600))),
     Outage("FastlaneQueueRebuilt", 0.5, *one("fastlane_queue_rebuilds_total", then(1, 5), steady(9))),
     Outage(
         "FastlaneSlowLoop",

@@ -144,9 +144,10 @@ def dropped(folder: Path, reply: dict[str, Any]) -> int:
 
 PAD = "x" * 90
 POUR = f"""trap over=1 TERM; n=1; b=0
-while [ -z "$over" ]; do seq $n $((n + 999)) | sed s/$/{PAD}/; echo burst $b >&2; n=$((n + 1000)); b=$((b + 1)); sleep 0.1; done
+while [ -z "$over" ]; do seq $n $((n + 999)) | sed s/$/{PAD}/; echo burst $b >&2; n=$((n + 1000)); b=$((b + 1)); sleep 0.4; done
 echo the end"""
-"""Writes numbered lines, and one to stderr after each thousand, up to a megabyte a second, until it is told to end."""
+"""Writes numbered lines, and one to stderr after each thousand, up to a quarter of a megabyte a second, until it is told to end. On a busy
+machine, what comes faster is copied long after that."""
 
 
 class Pouring:

@@ -15,10 +15,9 @@ import pytest
 import requests
 
 from fastlane import RELEASE
-from tests.support.checkout import PATIENCE, checkout, command, plain_environment, succeed
+from tests.support.checkout import PATIENCE, command, committed_checkout, plain_environment, succeed
 from tests.support.docs import commands
 from tests.support.engine import connect
-from tests.support.images import BUILD_PATIENCE, bases, builder, docker, make_on
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -29,9 +28,7 @@ BROUGHT_BY_GIT = {".git", "Makefile", "fastlane", "scripts", "setup.cfg"}
 @pytest.fixture
 def clone() -> Iterator[Path]:
     """A checkout with a history of one commit."""
-    with checkout() as folder:
-        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
-            subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
+    with committed_checkout() as folder:
         yield folder
 
 
@@ -228,26 +225,6 @@ def test_make_dist_makes_packages_that_can_be_checked(engine: str, clone: Path) 
         members = package.getmembers()
     assert f"{stem}/fastlane/static/pages/stream.html" in {member.name for member in members}
     assert {(member.uid, member.uname, member.mtime) for member in members} == {(0, "", members[0].mtime)}
-
-
-@pytest.mark.thorough
-@pytest.mark.repeated
-@pytest.mark.timeout(3 * BUILD_PATIENCE)
-def test_make_dist_builds_the_image_of_the_release(clone: Path) -> None:
-    """On an engine that reaches the registries of packages, as the releaser's does."""
-    with builder() as url:
-        options = bases(url)
-        docker(url, "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{free_port()}")
-        succeed(clone, "scripts/engine", "image", url, "ubuntu:latest")
-        said = make_on(url, clone, "dist", f"--untagged {options}")
-        (tag,) = re.findall(rf"^==> fastlane:({re.escape(RELEASE)}\.dev0-g\S+): ", said, re.MULTILINE)
-        version = tag.replace("-", "+")
-        assert docker(url, "run", "--rm", "--network", "none", f"fastlane:{tag}", "version").split()[-1] == version
-        label = '{{index .Config.Labels "org.opencontainers.image.version"}}'
-        assert docker(url, "image", "inspect", "--format", label, f"fastlane:{tag}").strip() == version
-    names = {path.name for path in (clone / "dist").iterdir()}
-    assert names >= {"SHA256SUMS", "image.cdx.json", "image.dpkg.txt", "provenance.intoto.json"}
-    assert len(names) == 6
 
 
 def serves(url: str) -> bool:

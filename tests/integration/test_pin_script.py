@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import unpinned
 from tests.support.registry import PATIENCE, Registry
 from tests.unit.test_stack_file import BASES
 
@@ -32,7 +33,7 @@ def pin(tmp_path: Path, registry: Registry, engine: str) -> Pin:
     """Runs the script on copies of the files, whose images are in the registry of the test."""
     for name in (*FILES, "scripts/pin", "scripts/lib.sh"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        text = (ROOT / name).read_text()
+        text = unpinned((ROOT / name).read_text())
         for base in BASES if name in FILES else ():
             text = text.replace(base, f"{registry.address}/{base}")
         (tmp_path / name).write_text(text)

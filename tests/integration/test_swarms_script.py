@@ -124,6 +124,12 @@ def names_that_ran(swarm: Node, replicas: int) -> set[str]:
         client.close()
 
 
+def losses(node: Node) -> int:
+    """The rules at a node's end of its link that lose some packets."""
+    (engine,) = engines(Path(node.url.removeprefix("unix://")).parent)
+    return command("nsenter", "--target", str(engine.pid), "--net", "iptables", "--list").count("statistic mode random")
+
+
 def swarm_of(node: Node) -> str:
     client = node.client()
     try:
@@ -209,6 +215,40 @@ def test_a_node_that_is_cut_off_hangs_in_the_network_until_it_is_mended(three_sw
     wait_until(lambda: answers(node.tcp), "the node answers again")
 
 
+def test_a_node_without_power_keeps_its_data_and_nothing_that_runs(three_swarms: Swarms) -> None:
+    node = three_swarms.nodes[0]
+    before, client, command = swarm_of(node), node.client(), long_sleep()
+    client.start(client.create_container(IMAGE, command, host_config=client.create_host_config(init=True)))
+    client.close()
+    wait_until(lambda: running(command), "the command runs")
+    node.unplug()
+    assert not running(command)
+    assert not answers(node.url)
+    node.start()
+    wait_until(lambda: answers(node.tcp) and swarm_of(node) == before, "the same swarm")
+
+
+@pytest.mark.parametrize("word", ["deafen", "mute"])
+def test_a_node_that_hears_or_says_nothing_hangs_in_the_network_until_it_is_mended(three_swarms: Swarms, word: str) -> None:
+    node = three_swarms.nodes[1]
+    getattr(node, word)()
+    with pytest.raises(requests.exceptions.ConnectTimeout):
+        requests.get(node.tcp.replace("tcp", "http") + "/_ping", timeout=SILENT)
+    assert answers(node.url)
+    node.mend()
+    wait_until(lambda: answers(node.tcp), "the node answers again")
+
+
+def test_a_node_on_a_bad_line_answers(three_swarms: Swarms) -> None:
+    node = three_swarms.nodes[2]
+    node.thin()
+    node.slow()
+    wait_until(lambda: answers(node.tcp), "the node answers")
+    assert losses(node) == 2
+    node.mend()
+    assert losses(node) == 0
+
+
 def test_a_paused_engine_takes_connections_and_answers_nothing_until_it_is_resumed(three_swarms: Swarms) -> None:
     node = three_swarms.nodes[2]
     node.pause()
@@ -232,9 +272,11 @@ def test_a_stop_leaves_no_process_mount_control_group_namespace_link_rule_or_fil
     wait_until(lambda: running(sleep), "the command runs")
     spaces = networks([process.pid for process in processes(folder)])
     assert len(spaces) == 2
+    # Not the numbers of the namespaces afterwards: the kernel gives them to new ones.
+    inside = [process for process in psutil.process_iter() if networks([process.pid]) & spaces]
     script("stop", str(folder))
     assert leftovers(folder) == []
-    assert not networks(psutil.pids()) & spaces
+    assert not any(process.is_running() for process in inside)
     assert not running(sleep)
     assert firewall() == rules
 

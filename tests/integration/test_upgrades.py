@@ -26,6 +26,7 @@ from pymongo import MongoClient
 from fastlane.storage.mongo.rows import INDEXES
 from tests.support.checkout import plain_environment
 from tests.support.credentials import bearer
+from tests.support.docs import commands
 from tests.support.followers import follow_on
 from tests.support.installation import ROOT, Installation, installed
 from tests.support.previous_release import unpack
@@ -259,6 +260,67 @@ def test_an_upgrade_process_by_process_and_its_rollback_lose_nothing_and_repeat_
         assert text.result(LONG_PATIENCE) == output == "".join(f"{number}\n" for number in range(output.count("\n")))
         starts = fastlane.witness.starts()
         assert (len(starts), set(starts.values())) == (5 * AT_ONCE + 3 + len(moments), {1})
+
+
+def typed(fastlane: Installation, command: str, program: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the page where the settings are, by a program."""
+    words = command.removeprefix("fastlane ")
+    around = {**fastlane.environment(), "PYTHONPATH": str(program), **settings}
+    return subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m fastlane {words}"],
+        cwd=fastlane.folder, env=around, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_one_machine_is_upgraded_and_goes_back_and_has_its_backup_where_it_may_not_go_back(
+    engine: str, previous: Path, tmp_path: Path
+) -> None:
+    """`fastlane up` with its own Redis and SQLite. At last the store is one that the older program must not use."""
+    (export,) = (line for line in commands(ROOT / "docs/upgrading.md") if line.startswith("fastlane export"))
+    backup, restored = tmp_path / export.split()[-1], tmp_path / "restored"
+    with installed(tmp_path, engine, pool={"policy": {"mounts": True}}, with_token=True) as fastlane:
+        up = fastlane.serve("up", program=previous)
+        until_workers(fastlane, 1)
+        work(fastlane)
+        going = held(fastlane)
+        later = fastlane.run("true", startIn="300d")
+        minutely = fastlane.run_script("true", cron="* * * * *")
+        fires_again(fastlane, minutely)
+        before = views(fastlane, later)
+        for program in (ROOT, previous):
+            made = typed(fastlane, export, previous if program == ROOT else ROOT)
+            assert made.returncode == 0, made.stderr
+            fastlane.terminate(up)
+            up = fastlane.serve("up", program=program)
+            until_workers(fastlane, 1)
+            assert is_part_of(before, views(fastlane, later))
+            work(fastlane)
+            fires_again(fastlane, minutely)
+            if program == ROOT:
+                before_the_upgrade = backup.read_bytes()
+        stopped(fastlane, going)
+        fastlane.stop(minutely)
+        ticks = fired(fastlane, minutely)
+        fastlane.terminate(up)
+        moments = [datetime.fromisoformat(tick["due"]) for tick in ticks if tick["outcome"] == "started"]
+        assert moments == [moments[0] + timedelta(minutes=number) for number in range(len(moments))], ticks
+        starts = fastlane.witness.starts()
+        assert (len(starts), set(starts.values())) == (3 * AT_ONCE + 1 + len(moments), {1})
+
+        raise_schema(f"sqlite:///{tmp_path / 'fastlane.db'}", 99)
+        refused = fastlane.start("up", program=previous)
+        assert refused.wait(LONG_PATIENCE) == 1
+        assert "the store was made by a newer fastlane" in fastlane.log("up").splitlines()[-1]
+        backup.write_bytes(before_the_upgrade)
+        restored.mkdir()
+        imported = typed(fastlane, f"fastlane import {backup}", previous, FASTLANE_DATA_DIR=str(restored))
+        assert imported.returncode == 0, imported.stderr
+        fastlane.settings["DATA_DIR"] = str(restored)
+        fastlane.serve("up", program=previous)
+        until_workers(fastlane, 1)
+        assert fastlane.get("/status").json["dispatch"]["paused"]
+        assert fastlane.get(f"/tasks/test/jobs/{later['jobId']}").status == 200
+        assert len(fastlane.witness.starts()) == len(starts)
 
 
 def begun(folder: Path, store_url: str, redis_url: str, program: Path) -> subprocess.Popen[str]:

@@ -179,7 +179,7 @@ def explore(model: Model, *, small: bool = False, mutant: Mutant | None = None) 
         lines = ["SPECIFICATION Spec", *(f"CONSTANT {name} = {value}" for name, value in constants.items())]
         lines += [f"INVARIANT {name}" for name in invariants] + [f"PROPERTY {name}" for name in properties]
         Path(folder, "model.cfg").write_text("\n".join(lines) + "\n", "utf-8")
-        return _run(folder, model.module, properties)
+        return _run(folder, model.module, properties, whole=mutant is None)
 
 
 def changed(texts: Mapping[str, str], mutant: Mutant) -> dict[str, str]:
@@ -197,10 +197,11 @@ def tools() -> Path:
     return found[0]
 
 
-def _run(folder: str, module: str, properties: Sequence[str]) -> Exploration:
+def _run(folder: str, module: str, properties: Sequence[str], *, whole: bool) -> Exploration:
     # One thread and one fingerprint: the same states in the same order each time.
     java = ("java", "-Xmx4g", "-Xss16m", "-XX:+UseSerialGC", f"-Djava.io.tmpdir={folder}", "-cp", str(tools()), "tlc2.TLC")
-    command = (*java, "-deadlock", "-lncheck", "final", "-workers", "1", "-fp", "0", "-config", "model.cfg", module)
+    when = ("-lncheck", "final") if whole else ()  # what must come is looked at once, in the whole, or now and then
+    command = (*java, "-deadlock", *when, "-workers", "1", "-fp", "0", "-config", "model.cfg", module)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=WITHIN, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

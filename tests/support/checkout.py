@@ -1,6 +1,7 @@
 """A copy of this project in a folder of its own, and the commands that a newcomer types there."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -25,6 +26,20 @@ def checkout(*parts: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def committed_checkout() -> Iterator[Path]:
+    """Such a copy with a history of one commit."""
+    with checkout() as folder:
+        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+            subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
+        yield folder
+
+
+def unpinned(text: str) -> str:
+    """A file of the checkout with the tags of its images alone, which have digests in the commit of a release (``scripts/pin``)."""
+    return re.sub("@sha256:[0-9a-f]{64}", "", text)
 
 
 def plain_environment() -> dict[str, str]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.log import STDOUT, Head, Piece
-from fastlane.storage.base import Slice
+from fastlane.models.log import STDOUT, Head, Piece, Slice
 from fastlane.streams.reader import SLICE
 from tests.support.fastlane import Fastlane
 

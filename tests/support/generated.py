@@ -64,6 +64,7 @@ ROOTS = (
     "EventPage",
     "JobDeliveries",
     "JobStats",
+    "JobAdvice",
 )
 """The answers that pages read."""
 PLAIN = {

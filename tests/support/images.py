@@ -37,11 +37,11 @@ exec dockerd --config-file {folder}/daemon.json --data-root {folder}/data --exec
 
 
 @contextlib.contextmanager
-def builder() -> Iterator[str]:
+def builder(*, containerd_store: bool = False) -> Iterator[str]:
     """The URL of an engine that can build and nothing else: it shares this machine's network, for package registries, and changes none of
-    its rules."""
+    its rules. With containerd's image store, its BuildKit writes archives."""
     folder = Path(tempfile.mkdtemp(prefix="flb", dir="/tmp"))
-    (folder / "daemon.json").write_text("{}")
+    (folder / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": containerd_store}}))
     script = ENGINE.format(folder=folder, name=folder.name)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["unshare", "--mount", "--uts", "sh", "-c", script], stdout=log, stderr=log, start_new_session=True)

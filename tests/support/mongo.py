@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from tests.support.scratch import short_folder
 from tests.support.waiting import LONG_PATIENCE, PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ class RealMongo:
 
     def __init__(self, *, second: bool = False) -> None:
         self._second = second
-        self._folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))
+        self._folder = short_folder()
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -17,7 +17,7 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.executors.port import Executor
 from fastlane.executors.swarm import spec
-from fastlane.scheduler import deliverer, rebuilder, watcher
+from fastlane.scheduler import archiver, deliverer, rebuilder, watcher
 from fastlane.scheduler.ports import WorkerSettings
 from fastlane.sources import labels
 from tests.support.process_options import ProcessOptions
@@ -65,6 +65,8 @@ def change_constants(options: ProcessOptions) -> None:
         rebuilder.BUILDER_LOST_AFTER = options.builder_lost_after_ms
     if options.seal_lag_ms is not None:
         sealing.LAG = options.seal_lag_ms
+    if options.archive_every is not None:
+        archiver.EVERY = options.archive_every
     if options.labels_gone_after_ms is not None:
         labels.GONE_AFTER = options.labels_gone_after_ms
     if options.mount is not None:

@@ -29,6 +29,8 @@ class ProcessOptions:
     """For which a service must be missing until its jobs stop."""
     seal_lag_ms: int | None = None
     """By which the seals of receipts stay behind."""
+    archive_every: float | None = None
+    """Between two rounds of the archiver."""
     mount: str | None = None
     """A folder that every container gets at ``/witness``, without its job asking for it."""
     journal: str | None = None

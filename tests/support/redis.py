@@ -56,6 +56,20 @@ class RealRedis:
         self._signal(signal.SIGKILL)
         self._end()
 
+    def snapshot(self, copy: Path) -> None:
+        """Copies its append-only file as it is at one moment, as a snapshot of its disk does. Needs ``--appendonly yes``."""
+        self.pause()
+        shutil.copytree(self._folder / "appendonlydir", copy)
+        self.go_on()
+
+    def restore(self, copy: Path) -> None:
+        """Starts it anew on a copy of its data. Ends it before that."""
+        self.go_on()
+        self.kill()
+        shutil.rmtree(self._folder / "appendonlydir")
+        shutil.copytree(copy, self._folder / "appendonlydir")
+        self.start()
+
     def pause(self) -> None:
         """SIGSTOP: it takes connections and answers nothing."""
         self._signal(signal.SIGSTOP)

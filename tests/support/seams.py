@@ -42,10 +42,12 @@ STORE = (
     "append_seal",
     "write_head",
     "write_place",
+    "write_archived",
+    "clear_archived",
     *RULES,
 )
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe", "adopt")
-PARTS = {"store": ("backfills", "seals"), "queue": ("generation", "reports", "tickets")}
+PARTS = {"store": ("backfills", "seals", "log_archive"), "queue": ("generation", "reports", "tickets")}
 """The parts of a port whose calls are watched, too, as if they were the port's own."""
 ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "services")
 

@@ -63,17 +63,37 @@ class Node:
         """Ends its engine in good order, and the containers with it."""
         self._do("halt")
 
+    def unplug(self) -> None:
+        """Takes its power away: its engine and its containers end at once."""
+        self._do("unplug")
+
     def start(self) -> None:
-        """Its engine again, after ``kill`` or ``halt``; returns when it answers."""
-        self._undo("start", "kill", "halt", "pause")
+        """Its engine again, after ``kill``, ``halt`` or ``unplug``; returns when it answers."""
+        self._undo("start", "kill", "halt", "unplug", "pause")
 
     def cut(self) -> None:
         """Cuts it off from this machine and the other nodes: packets vanish."""
         self._do("cut")
 
+    def deafen(self) -> None:
+        """Loses all packets that are sent to it, and none that it sends."""
+        self._do("deafen")
+
+    def mute(self) -> None:
+        """Loses all packets that it sends, and none that are sent to it."""
+        self._do("mute")
+
+    def thin(self) -> None:
+        """Loses one packet in ten, each way."""
+        self._do("thin")
+
+    def slow(self) -> None:
+        """Lets what it sends take its time."""
+        self._do("slow")
+
     def mend(self) -> None:
-        """Undoes ``cut``."""
-        self._undo("mend", "cut")
+        """Undoes what was done to its connection."""
+        self._undo("mend", "cut", "deafen", "mute", "thin", "slow")
 
     def pause(self) -> None:
         """SIGSTOP to its engine: it takes connections and answers nothing. Its containers go on running."""

@@ -69,12 +69,12 @@ def asserting_helpers(trees: dict[str, ast.Module], known: Set[str] = frozenset(
         for function in functions(tree):
             if not function.name.startswith("test_") and function.name not in COMMON:
                 found[function.name].append(function)
-    names: set[str] = set()
+    names = set(known)
     while more := {
-        name for name, all_of in found.items() if name not in names and all(asserts(one) or called(one) & (names | known) for one in all_of)
+        name for name, all_of in found.items() if name not in names and all(asserts(one) or called(one) & names for one in all_of)
     }:
         names |= more
-    return names
+    return names & found.keys()
 
 
 def silent_tests() -> set[str]:

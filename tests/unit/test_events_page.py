@@ -21,8 +21,7 @@ def logged() -> Iterator[tuple[str, str]]:
     """Each event that the package logs, with a level."""
     for path in (ROOT / "fastlane").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and node.args:
-                levels = levels_of(node.func)
+            if isinstance(node, ast.Call) and node.args and (levels := levels_of(node.func)):
                 names = [part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
                 yield from ((name, level) for name in names for level in levels if EVENT.fullmatch(name))
 

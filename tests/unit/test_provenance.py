@@ -26,3 +26,14 @@ def test_the_statement_names_each_file_with_its_digest_the_commit_and_the_versio
     definition = found["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {"command": "make dist", "version": "0.2.0"}
     assert definition["resolvedDependencies"][0]["digest"] == {"gitCommit": "c" * 40}
+
+
+def test_the_statement_of_an_image_names_its_digest_and_the_images_that_it_is_built_on():
+    words = ["--image", f"example.com:5000/fastlane:0.2.0@sha256:{'a' * 64}", "c" * 40, "0.2.0"]
+    bases = [f"python:3.13-slim@sha256:{'b' * 64}", "127.0.0.1:5000/node"]
+    command = [sys.executable, "-m", "builder.provenance", *words, *bases]
+    found = json.loads(subprocess.run(command, cwd=ROOT, check=True, timeout=60, capture_output=True).stdout)
+    assert found["subject"] == [{"name": "pkg:docker/example.com:5000/fastlane@0.2.0", "digest": {"sha256": "a" * 64}}]
+    _, python, node = found["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert python == {"uri": "pkg:docker/python@3.13-slim", "digest": {"sha256": "b" * 64}}
+    assert node == {"uri": "pkg:docker/127.0.0.1:5000/node@latest"}

@@ -25,7 +25,7 @@ from fastlane.config.access import TOKENS, token_digest
 from fastlane.config.settings import SETTINGS
 from fastlane.executors.swarm.executor import OF_SERVICES
 from fastlane.models.access import Role
-from tests.support.checkout import plain_environment
+from tests.support.checkout import plain_environment, unpinned
 from tests.support.docs import ROOT, blocks, commands_in, section
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -109,7 +109,7 @@ def test_each_image_that_is_built_on_or_deployed_is_pinned_by_its_digest_and_ren
     pinned = ("Dockerfile", "swarm-stack.yml", "stack/monitoring.yml")
     for name in (*pinned, "scripts/pin", "scripts/lib.sh"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+        (tmp_path / name).write_text(unpinned((ROOT / name).read_text()))
     (tmp_path / "docker").write_text(PULLING)
     (tmp_path / "docker").chmod(0o755)
     environment = {**plain_environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
@@ -127,7 +127,7 @@ def test_each_image_that_is_built_on_or_deployed_is_pinned_by_its_digest_and_ren
         for name in BASES:
             assert text.count(f"{name}@sha256:{sha256(f'{moment} {name}'.encode()).hexdigest()}") == 1, name
         assert text.count("@sha256:") == len(BASES)
-        assert re.sub("@sha256:[0-9a-f]{64}", "", text) == (ROOT / "Dockerfile").read_text() + BOTH
+        assert unpinned(text) == unpinned((ROOT / "Dockerfile").read_text() + BOTH)
 
 
 def test_every_image_can_be_replaced_by_one_with_a_digest():

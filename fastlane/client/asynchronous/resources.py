@@ -161,6 +161,10 @@ class AsyncJobs(AsyncResource):
         ended so, or in several ways (with commas)."""
         return await self._transport.call(contract.GET_STATS, _ids(task, job), {"perPage": runs, "status": status})
 
+    async def advice(self, task: str, job: str) -> contract.JobAdvice:
+        """What its newest executions and due times say about its definition."""
+        return await self._transport.call(contract.GET_ADVICE, _ids(task, job))
+
     async def deliveries(self, task: str, job: str) -> contract.JobDeliveries:
         """The deliveries that say that it was late or has recovered, sent or yet to be sent."""
         return await self._transport.call(contract.LIST_DELIVERIES_OF_JOB, _ids(task, job))
@@ -308,6 +312,24 @@ class AsyncServer(AsyncResource):
         return await self._transport.call(
             contract.GET_HISTORY, query={name: str(value) for name, value in query.items() if value is not None}
         )
+
+    async def advice(self, *, task: str | None = None) -> AsyncIterator[contract.JobAdvice]:
+        """The jobs on which there is advice, newest first, of all tasks or of one."""
+        async for page in self._transport.pieces(contract.LIST_ADVICE, query={"task": task}):
+            for one in page["items"]:
+                yield one
+
+    def usage(
+        self, by: str, *, task: str | None = None, since: str | None = None, until: str | None = None
+    ) -> AsyncIterator[contract.Usage]:
+        """What the executions used that were due from ``since`` (30 days ago unless given) to before ``until`` (now), by ``task``, ``pool``
+        or the name of a label: in pieces, whose figures add up."""
+        return self._transport.pieces(contract.GET_USAGE, query={"by": by, "task": task, "since": since, "until": until})
+
+    async def usage_csv(self, by: str, *, task: str | None = None, since: str | None = None, until: str | None = None) -> bytes:
+        """The same as one table, in CSV."""
+        query = {"by": by, "task": task, "since": since, "until": until, "format": "csv"}
+        return await self._transport.content(contract.GET_USAGE, query=query)
 
     def forecast(
         self, *, days: int | None = None, since: str | None = None, until: str | None = None, task: str | None = None

@@ -5,9 +5,8 @@ from contextlib import aclosing
 from typing import Any
 
 from fastlane.models.ids import nonce
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece, Slice
 from fastlane.storage import logs
-from fastlane.storage.base import Slice
 from fastlane.storage.logs import HEAD, OFFSETS, LogLogic, SliceBuilder, StoredChunk, head_of
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import CommittedRows
@@ -35,10 +34,10 @@ class MongoLogs(LogLogic):
         row = chunk_row(StoredChunk.of(chunk))
         return await self._rows.written(lambda: append(self._db, row))
 
-    async def log_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
+    async def _stored_heads(self, execution_ids: Sequence[str]) -> Mapping[str, Head]:
         return await self._db.call(lambda: heads(self._db, execution_ids))
 
-    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+    async def _stored_slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
         return await self._db.call(lambda: read(self._db, execution_id, offset, limit, stream))
 
 

@@ -23,6 +23,7 @@ from fastlane.models.ids import nonce
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.jobs import mark_all_late, write_all
 from fastlane.storage.mongo.rows import (
+    ARCHIVED_LOGS,
     BACKFILLS,
     CALENDARS,
     CHAIN_HEADS,
@@ -89,6 +90,8 @@ MIGRATIONS: Sequence[MongoMigration] = (
     MongoMigration(version=16, min_reader=1, parts=_indexes_of(CALENDARS, JOBS, EXECUTIONS)),
     # stored counts, jobs of a label by their status and task, and receipts: their seals, and where each chain ends
     MongoMigration(version=17, min_reader=1, parts=(*_indexes_of(TASKS, JOBS, SEALS, CHAIN_HEADS), recount)),
+    # logs in the archive
+    MongoMigration(version=18, min_reader=1, parts=_indexes_of(ARCHIVED_LOGS)),
 )
 
 VERSION = MIGRATIONS[-1].version

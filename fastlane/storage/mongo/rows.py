@@ -344,6 +344,7 @@ JOBS, TICKS, EXECUTIONS, TASKS, RECEIPTS = (
 DELIVERIES, RECEIVERS, QUOTAS, EVENTS = (one.name for one in (records.DELIVERIES, records.RECEIVERS, records.QUOTAS, records.EVENTS))
 IMAGES, HOSTS, BACKFILLS, CALENDARS = (one.name for one in (records.IMAGES, records.HOSTS, records.BACKFILLS, records.CALENDARS))
 SEALS, CHAIN_HEADS, SEAL_PLACE = (one.name for one in (records.SEALS, records.CHAIN_HEADS, records.SEAL_PLACE))
+ARCHIVED_LOGS = records.ARCHIVED_LOGS.name
 HOURS, DELETED, CHUNKS = records.HOURS.name, records.DELETED.name, "log_chunks"
 
 WEEK = 7 * 86_400
@@ -450,5 +451,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         SEALS,
         CHAIN_HEADS,
         SEAL_PLACE,
+        ARCHIVED_LOGS,
     )
 }

@@ -18,11 +18,12 @@ from fastlane.models.job import Execution, Task
 from fastlane.models.retention import Cuts, JobHistory, TaskHour
 from fastlane.models.store_version import StoreVersion
 from fastlane.storage import records
+from fastlane.storage.archive import LogArchiveLogic
 from fastlane.storage.backfills import BackfillLogic
 from fastlane.storage.base import Noted
 from fastlane.storage.calendars import CalendarLogic
 from fastlane.storage.logic import HistoryLogic, StoreLogic, TransferLogic
-from fastlane.storage.logs import MAX_CHUNKS, logged
+from fastlane.storage.logs import MAX_CHUNKS
 from fastlane.storage.mongo import history, stored_counts
 from fastlane.storage.mongo.commits import complete_pending, delete_empty_tasks, is_there, new_task
 from fastlane.storage.mongo.database import Database, Document, KeyedLock, read_url
@@ -86,8 +87,8 @@ class MongoRetention(RetentionLogic):
     shares_commits = False
     _most, _chunks = Most(4 * ONE_STEP.executions, 4 * ONE_STEP.ticks, ONE_STEP.logs), 8 * MAX_CHUNKS
 
-    def __init__(self, db: Database, rows: CommittedRows) -> None:
-        super().__init__(rows)
+    def __init__(self, db: Database, rows: CommittedRows, log_archive: LogArchiveLogic) -> None:
+        super().__init__(rows, log_archive)
         self._db = db
         self._written, self._finished = rows.written, rows.finisher.finished
 
@@ -103,7 +104,7 @@ class MongoRetention(RetentionLogic):
         found |= {job_id for some in (rows, ticks) for job_id, count in Counter(row["job_id"] for row in some).items() if count > 1}
         without = await self._without_execution([tick for tick in ticks if tick["due"] < cuts.executions])
         ended = [row["id"] for row in rows if row["settled"] and row["cleaned"] and (row["finished_at"] or cuts.logs) < cuts.logs]
-        there = await logged(self._rows, ended)
+        there = await self._logged(ended)
         return found | {row["job_id"] for row in rows if row["id"] in there} | {tick["job_id"] for tick in ticks if tick["id"] in without}
 
     async def _seen(self, job_ids: Sequence[str]) -> dict[str, Document]:
@@ -182,8 +183,8 @@ async def _bury(db: Database, jobs: Sequence[WholeJob]) -> frozenset[str]:
 class MongoTransfer(TransferLogic):
     """A ``TransferStore`` of the database."""
 
-    def __init__(self, db: Database, rows: CommittedRows) -> None:
-        super().__init__(rows)
+    def __init__(self, db: Database, rows: CommittedRows, log_archive: LogArchiveLogic) -> None:
+        super().__init__(rows, log_archive)
         self._db = db
         self._statuses = rows.statuses
         self._written, self._committed = rows.written, rows.committed
@@ -219,6 +220,7 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
     """A ``Store`` in the database that a URL names. Every call ends within ``deadline`` seconds, with StoreDown if it must."""
 
     _rows: CommittedRows
+    log_archive: LogArchiveLogic
 
     def __init__(self, url: str, *, deadline: float = DEADLINE) -> None:
         self._db = Database(read_url(url), deadline)
@@ -229,9 +231,10 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
         self.history = MongoHistory(self._db, self._rows)
         self.backfills = BackfillLogic(self._rows)
         self.calendars = CalendarLogic(self._rows)
-        self.seals = SealLogic(self._rows)
-        self.retention = MongoRetention(self._db, self._rows)
-        self.transfer = MongoTransfer(self._db, self._rows)
+        self.log_archive = LogArchiveLogic(self._rows)
+        self.seals = SealLogic(self._rows, self.log_archive)
+        self.retention = MongoRetention(self._db, self._rows, self.log_archive)
+        self.transfer = MongoTransfer(self._db, self._rows, self.log_archive)
 
     async def open(self) -> None:
         """Raises FastlaneError for a database that only a newer fastlane may use."""
@@ -241,6 +244,7 @@ class MongoStore(MongoJobs, MongoLists, MongoLogs, StoreLogic):
             await self._db.call(self._commits.open)
             await self._db.call(lambda: stored_counts.open_empty(self._db))
             await self._db.call(lambda: complete_pending(self._db, {}))
+            await self.log_archive.open()
         except BaseException:
             await self._db.close()
             raise

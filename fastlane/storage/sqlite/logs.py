@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
-from fastlane.models.log import Chunk, Piece
-from fastlane.storage.base import Slice
+from fastlane.models.log import Chunk, Piece, Slice
 from fastlane.storage.logs import CHUNKS, OFFSETS, LogLogic, SliceBuilder, StoredChunk
 from fastlane.storage.sqlite.file import SqliteFile
 from fastlane.storage.sqlite.rows import insert_into
@@ -42,7 +41,7 @@ class SqliteLogs(LogLogic):
     async def _logs_after(self, after: str, limit: int) -> list[str]:
         return await self._file.read(lambda db: [id for (id,) in db.execute(_LOGS_AFTER, (after, limit))])
 
-    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+    async def _stored_slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
         return await self._file.read(lambda db: read(db, execution_id, offset, limit, stream))
 
 

@@ -431,6 +431,18 @@ MIGRATIONS: Sequence[Migration] = (
             create_index(records.CHAIN_HEADS_OF_TASK),
         ),
     ),
+    Migration(
+        39,
+        1,
+        (
+            # logs in the archive
+            """CREATE TABLE archived_logs (id TEXT PRIMARY KEY, state TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,
+                size INTEGER NOT NULL, index_at INTEGER NOT NULL, lines INTEGER NOT NULL, sequence INTEGER NOT NULL,
+                end_offset INTEGER NOT NULL, end_stdout INTEGER NOT NULL, end_stderr INTEGER NOT NULL, dropped INTEGER NOT NULL,
+                marks TEXT NOT NULL, archived_at INTEGER NOT NULL, version INTEGER NOT NULL) STRICT""",
+            create_index(records.ARCHIVED_LOGS_UNMOVED),
+        ),
+    ),
 )
 """The steps from the release before (0.1.0, version 22), whose code may use the file after each of them."""
 OLDEST, VERSION = MIGRATIONS[0].version - 1, MIGRATIONS[-1].version

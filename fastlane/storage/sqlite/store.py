@@ -11,6 +11,7 @@ from pathlib import Path
 from fastlane.models.job import Execution, Task
 from fastlane.models.retention import ENDS, Cuts, JobHistory, TaskHour, hour_of
 from fastlane.models.store_version import StoreVersion
+from fastlane.storage.archive import LogArchiveLogic
 from fastlane.storage.backfills import BackfillLogic
 from fastlane.storage.base import Noted
 from fastlane.storage.calendars import CalendarLogic
@@ -35,7 +36,8 @@ _CANDIDATES = """SELECT value FROM json_each(:jobs) AS one WHERE EXISTS (SELECT 
     OR EXISTS (SELECT 1 FROM ticks INDEXED BY ticks_of_job WHERE job_id = value AND due < :before
         AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.id = ticks.execution_id))
     OR EXISTS (SELECT 1 FROM executions INDEXED BY executions_of_job WHERE job_id = value AND finished_at < :logs
-        AND settled = 1 AND cleaned = 1 AND EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id))"""
+        AND settled = 1 AND cleaned = 1 AND (EXISTS (SELECT 1 FROM log_chunks WHERE log_chunks.execution_id = executions.id)
+            OR EXISTS (SELECT 1 FROM archived_logs WHERE archived_logs.id = executions.id AND state IN ('proved', 'moved'))))"""
 """Jobs that may have something to remove. A job with more than one tick or execution has a row among the counts. Measured (decision 0084):
 0.27 ms of processor time for each job that goes, 2.09 ms before old jobs went together."""
 
@@ -51,8 +53,8 @@ class SqliteRetention(RetentionLogic):
 
     shares_commits = True
 
-    def __init__(self, file: SqliteFile, rows: Rows) -> None:
-        super().__init__(rows)
+    def __init__(self, file: SqliteFile, rows: Rows, log_archive: LogArchiveLogic) -> None:
+        super().__init__(rows, log_archive)
         self._file = file
 
     async def candidates(self, jobs: Sequence[JobHistory], cuts: Cuts) -> Set[str]:
@@ -113,8 +115,8 @@ _HOURS = replace(HOURS_OF_TASK, equal=(), order=HOURS.key)
 class SqliteTransfer(TransferLogic):
     """A ``TransferStore`` of the file."""
 
-    def __init__(self, file: SqliteFile, rows: Rows) -> None:
-        super().__init__(rows)
+    def __init__(self, file: SqliteFile, rows: Rows, log_archive: LogArchiveLogic) -> None:
+        super().__init__(rows, log_archive)
         self._file = file
 
     async def restore_task(self, task: Task) -> None:
@@ -152,16 +154,24 @@ def _uncount(db: sqlite3.Connection, execution: Execution) -> None:
 class SqliteStore(SqliteJobs, SqliteLists, SqliteLogs, StoreLogic):
     """A ``Store`` on the file at ``path``, see ``SqliteFile``."""
 
+    log_archive: LogArchiveLogic
+
     def __init__(self, path: Path | str, *, busy_timeout: float = 5.0) -> None:
         self._file = SqliteFile(path, busy_timeout)
         self._rows = SqliteCommits(self._file)
-        self.retention = SqliteRetention(self._file, self._rows)
+        self.log_archive = LogArchiveLogic(self._rows)
+        self.retention = SqliteRetention(self._file, self._rows, self.log_archive)
         self.history = HistoryLogic(self._rows)
         self.backfills = BackfillLogic(self._rows)
         self.calendars = CalendarLogic(self._rows)
-        self.seals = SealLogic(self._rows)
-        self.transfer = SqliteTransfer(self._file, self._rows)
-        self.open, self.close = self._file.open, self._file.close
+        self.seals = SealLogic(self._rows, self.log_archive)
+        self.transfer = SqliteTransfer(self._file, self._rows, self.log_archive)
+        self.close = self._file.close
+
+    async def open(self) -> None:
+        """Raises FastlaneError for a file that only a newer fastlane may use."""
+        await self._file.open()
+        await self.log_archive.open()
 
     async def check(self) -> None:
         await self._file.write(lambda db: db.execute("UPDATE checks SET count = count + 1").rowcount)

@@ -216,14 +216,14 @@ def integer(
     return _plain(read, {"type": "integer", **({} if least is None else {"minimum": least})}, about, null, optional)
 
 
-def number(read: Callable[[Value], float | None], about: str) -> Field[Value]:
+def number(read: Callable[[Value], float | None], about: str, *, null: bool = True) -> Field[Value]:
     """A number of 0 or more, or null."""
 
     def show(value: Value) -> float | None:
         found = read(value)
         return found if found is None or isinstance(found, int) or not found.is_integer() else int(found)
 
-    return _plain(show, {"type": "number", "minimum": 0}, about, null=True)
+    return _plain(show, {"type": "number", "minimum": 0}, about, null)
 
 
 def seconds(read: Callable[[Value], int | None], about: str) -> Field[Value]:

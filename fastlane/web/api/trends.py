@@ -1,11 +1,15 @@
-"""What jobs took over their runs, in answers."""
+"""What jobs took over their runs, what that says about their definitions, and what executions used of the hosts, in answers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from fastlane.models.advice import MOST_EXECUTIONS, Advice, AdviceCode
 from fastlane.models.job import Execution
 from fastlane.models.run_figures import Figures, Measure, output_size, run_time
 from fastlane.models.status import FINAL
-from fastlane.services.reads.trends import StatsView
+from fastlane.models.usage import FIGURES, UsedBy
+from fastlane.services.reads.trends import AdvicePage, AdviceView, StatsView
+from fastlane.services.reads.usage import UsagePiece
 from fastlane.web.api import serializer as show
 from fastlane.web.api.serializer import LINK, Field, Listing, Serializer
 
@@ -70,4 +74,101 @@ JOB_STATS = Serializer[Listing[StatsView]](
     outputBytes=show.nested(WHOLE, lambda listing: listing.view.figures[Measure.OUTPUT], "Bytes of stdout and stderr."),
     items=show.array(RUN, lambda listing: listing.view.runs, "The runs, newest first."),
     page=show.pagination(),
+)
+
+_VALUE = {"type": ["string", "number", "null"]}
+ADVICE = Serializer[Advice](
+    "Advice",
+    "A piece of advice on a job's definition, from what is stored of its runs and due times.",
+    code=show.enum(AdviceCode, lambda one: one.code, "Which advice it is."),
+    message=show.string(lambda one: one.seen, "What was seen, with its figures."),
+    change=show.string(lambda one: one.change, "What to change."),
+    field=show.string(
+        lambda one: one.path, "The field of the job that this is about, such as resources.memory; null: none of its own.", null=True
+    ),
+    current=show.rendered(
+        lambda one, _: one.now, _VALUE, "The field's value now, as a body has it; null: not set, or of no help here.", always=True
+    ),
+    suggested=show.rendered(
+        lambda one, _: one.suggested,
+        _VALUE,
+        "The value to try, as a body has it; null: no value follows from what was seen.",
+        always=True,
+    ),
+    figures=show.mapping(lambda one: one.figures, "What was seen in numbers; names of amounts end in units.", values={"type": "number"}),
+)
+
+JOB_ADVICE = Serializer[AdviceView](
+    "JobAdvice",
+    "The advice on a job.",
+    taskId=show.string(lambda view: view.job.task_id, "The task's id."),
+    jobId=show.uuid(lambda view: view.job.id, "The job's id."),
+    jobUrl=show.url(lambda view, render: render.job_url(view.job.task_id, view.job.id), "The job."),
+    name=show.string(lambda view: view.job.spec.name, "Its name.", null=True),
+    executions=show.integer(
+        lambda view: view.executions, f"How many of its executions were looked at: the newest, {MOST_EXECUTIONS} at most."
+    ),
+    ticks=show.integer(lambda view: view.ticks, "How many rows of its ledger were looked at, the same way."),
+    advice=show.array(ADVICE, lambda view: view.advice, "The advice; nothing when too little is known, or nothing calls for a change."),
+)
+
+ADVICE_PAGE = Serializer[Listing[AdvicePage]](
+    "AdvicePage",
+    "The jobs of a page on which there is advice. A page may have none; nextUrl goes on.",
+    jobs=show.integer(lambda listing: len(listing.page.rows), "How many jobs this page looked at, the newest first."),
+    items=show.array(JOB_ADVICE, lambda listing: listing.view.views, "Those with advice."),
+    page=show.pagination(),
+)
+
+ABOUT = {
+    "executions": "Executions that ended.",
+    "failures": "How many of them failed, timed out or expired.",
+    "runs": "How many of them had started.",
+    "containerSeconds": "How long these ran, in all.",
+    "measuredRuns": "Runs of which a sample was taken: only these have a memory peak and processor time.",
+    "measuredSeconds": "How long these ran, in all.",
+    "processorSeconds": "Their processor time until their last samples.",
+    "memoryPeakGibHours": "The memory peak of each in GiB, times its duration in hours: more than it used on average.",
+    "limitedRuns": "Runs with a limit of memory: their own, or else their pool's of now.",
+    "limitedSeconds": "How long these ran, in all.",
+    "memoryLimitGibHours": "The limit of each in GiB, times its duration in hours.",
+}
+"""The meaning of each figure of usage."""
+
+
+def _figure(name: str) -> Field[UsedBy]:
+    read, is_whole = FIGURES[name], name in ("executions", "failures") or name.endswith("uns")
+    if is_whole:
+        return show.integer(lambda row: int(read(row.used)), ABOUT[name])
+    return show.number(lambda row: read(row.used), ABOUT[name], null=False)
+
+
+USED = Serializer[UsedBy](
+    "UsedBy",
+    "What the executions of one label's value, task or pool used.",
+    value=show.string(
+        lambda row: row.value, "The label's value, the task's id or the pool's name; null: executions without that.", null=True
+    ),
+    **{name: _figure(name) for name in FIGURES},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """A piece of a sum, and the URL of the next one; None after the last."""
+
+    piece: UsagePiece
+    next_url: str | None
+
+
+USAGE = Serializer[UsageAnswer](
+    "Usage",
+    "A piece of what executions used: pieces follow each other from the latest due time to the earliest, and their sums add up.",
+    by=show.string(lambda one: one.piece.wanted.by, "What it is summed by."),
+    since=show.timestamp(lambda one: one.piece.wanted.since, "Executions that were due at or after this time,"),
+    until=show.timestamp(lambda one: one.piece.wanted.until, "and before this time."),
+    executions=show.integer(lambda one: one.piece.executions, "How many executions this piece sums."),
+    earliest=show.timestamp(lambda one: one.piece.earliest, "When the earliest of these was due; null: there is none.", null=True),
+    items=show.array(USED, lambda one: one.piece.rows, "Each value, the one with most container time first."),
+    nextUrl=show.url(lambda one, _: one.next_url, "The next piece; null after the last.", null=True),
 )

@@ -12,6 +12,7 @@ import orjson
 from tornado.web import HTTPError
 
 from fastlane.errors import (
+    ArchiveDown,
     Changed,
     Conflict,
     Fault,
@@ -96,7 +97,7 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(429, str(error), retry_after=error.wait)
         case TooMany():
             return Problem(429, str(error), retry_after=RETRY_AFTER)
-        case ReadTooLong():
+        case ReadTooLong() | ArchiveDown():
             return Problem(503, str(error), retry_after=RETRY_AFTER)
         case TransientError():
             words = f"{error}; nothing is wrong with the request, send it again in a few seconds"

@@ -13,7 +13,6 @@ from fastlane.models.job import Job, Spec
 from fastlane.models.paging import WantedJobs
 from fastlane.models.pool import pool_for
 from fastlane.models.schedule import Schedule
-from fastlane.models.status import FINAL, Status
 from fastlane.services.chains import ChainedJob
 from fastlane.services.jobs import Edit, Preview, RetryWish, RunWish
 from fastlane.services.results import Enqueued
@@ -25,7 +24,6 @@ from fastlane.web.api.jobs import CHAIN, FOLLOWING, JOB_DETAIL, JOB_PAGE, JOB_ST
 from fastlane.web.api.json_schema import TASK_ID, comma_list, enum, integer
 from fastlane.web.api.parameters import RETRY_BODY, RUN_BODY
 from fastlane.web.api.serializer import Listing, RenderContext
-from fastlane.web.api.trends import JOB_STATS
 from fastlane.web.api.values import LABEL, MAX_LABEL
 from fastlane.web.api.why import WHY
 from fastlane.web.handler import Handler
@@ -507,31 +505,6 @@ async def list_ticks(handler: Handler, task_id: str, job_id: str) -> object:
     window = url.window(handler.query, default=handler.config.per_page)
     view = await handler.services.lists.ticks(task_id, job_id, window)
     return Listing(url, view.ticks, view)
-
-
-RUNS = 100
-"""Executions of a page of figures, unless the query says otherwise; and the most."""
-ENDED = tuple(sorted(FINAL))
-
-STATS_QUERY = {
-    "status": ApiParameter(
-        f"Only runs that ended so, or in one of several ways, separated by commas: {', '.join(ENDED)}.", comma_list(ENDED)
-    ),
-    **pages(f"{RUNS}"),
-}
-
-
-@route("GET", JOB + "/stats", "getStats", JOB_STATS, query=STATS_QUERY, refusals=(404,))
-async def get_stats(handler: Handler, task_id: str, job_id: str) -> object:
-    """What the job's runs took: duration, memory, processor time and output. The figures are over one page of its executions, the newest
-    unless the query names another; they are not over all that is stored."""
-    url = ListUrl.of_query(f"{handler.render_context.job_url(task_id, job_id)}stats/", handler.query, BY_NUMBER)
-    statuses, window = read_all(
-        lambda: read_words(handler.query, "status", ENDED),
-        lambda: url.window(handler.query, default=RUNS),
-    )
-    view = await handler.services.trends.stats(task_id, job_id, window, frozenset(map(Status, statuses)))
-    return Listing(url, view.page, view)
 
 
 @route("GET", JOB + "/chain", "getChain", CHAIN, refusals=(404,))

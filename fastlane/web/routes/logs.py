@@ -169,12 +169,16 @@ async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int |
     elif handler.request.method == "HEAD":
         return await finish_head(handler)
     if handler.request.method != "HEAD":
+        is_begun = False
         try:
             async for data in slices:
+                is_begun = True
                 handler.write(data)
                 if not await handler.deliver(handler.flush()):
                     return
         except FastlaneError as error:
+            if not is_begun:  # the client learns why there is nothing
+                raise
             log.warning("http.log.cut", path=handler.request.path, error=str(error))
             handler.disconnect()
             return

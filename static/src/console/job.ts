@@ -13,14 +13,14 @@ import { facts, link, nothing, notice, section, table } from "./parts";
 import { api, executionOf, get, logOf, pages, Refusal } from "./server";
 import { nextRuns } from "./runs";
 import { readOnly, type Session, session } from "./session";
-import type { Chain, Delivery, Event, EventPage, Job, JobStats, List, Resources, Schedule, Tick } from "./shapes";
+import type { Chain, Delivery, Event, EventPage, Job, JobAdvice, JobStats, List, Resources, Schedule, Tick } from "./shapes";
 import { options, several } from "./options";
 import { afterWords, chainSection } from "./chain";
 import { strip } from "./strip";
 import { logSection, subjectPage } from "./subject";
 import type { Tail } from "./tail";
 import { ago, ran, until } from "./times";
-import { trends } from "./trends";
+import { advised, trends } from "./trends";
 import { isWhole, wholeJob } from "./whole";
 
 const EXECUTIONS = 60;
@@ -42,6 +42,8 @@ interface Facts {
   events: Event[] | null;
   /** What its newest runs took; null where the server does not say. */
   stats: JobStats | null;
+  /** What these say about its definition; null where the server does not say. */
+  advice: JobAdvice | null;
 }
 
 /** What a page can do without is not there when the server refuses it. */
@@ -61,7 +63,7 @@ async function read(task: string, id: string): Promise<Facts | null> {
     location.replace(pages.job(task, await wholeJob(task, id)));
     return null;
   }
-  const [who, { job }, why, chain, ticks, events, stats] = await Promise.all([
+  const [who, { job }, why, chain, ticks, events, stats, advice] = await Promise.all([
     session(),
     get<{ job: Job }>(api.job(task, id, "", { perPage: String(EXECUTIONS) })),
     get<Why>(api.job(task, id, "why")),
@@ -69,11 +71,12 @@ async function read(task: string, id: string): Promise<Facts | null> {
     get<List<Tick>>(api.job(task, id, "ticks", { perPage: "100" })),
     get<EventPage>(api.events({ job: id, kind: BY_PEOPLE, perPage: "20" })).catch(refused),
     get<JobStats>(api.job(task, id, "stats")).catch(refused),
+    get<JobAdvice>(api.job(task, id, "advice")).catch(refused),
   ]);
   document.title = `${isolated(job.name ?? task)} · fastlane`;
   const waitsFor = why.waitingFor.filter((wait) => wait.reason !== "labels" && (wait.reason !== "due" || !job.nextRuns.length));
   const deliveries = await deliveriesOf(job).catch(refused);
-  return { job, who, why: waitsFor, chain, lateAt: why.expected?.lateAt ?? null, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items, stats };
+  return { job, who, why: waitsFor, chain, lateAt: why.expected?.lateAt ?? null, ticks: ticks.items, deliveries: deliveries ?? [], events: events && events.items, stats, advice };
 }
 
 /** The last messages about the job itself, and about its last execution that has ended. */
@@ -87,7 +90,7 @@ async function deliveriesOf(job: Job): Promise<Delivery[]> {
   return found.flatMap(({ items }) => items).sort((one, other) => other.createdAt.localeCompare(one.createdAt)).slice(0, ROWS);
 }
 
-function draw({ job, who, why, chain, lateAt, ticks, deliveries, events, stats }: Facts, tail: Tail): HTMLElement[] {
+function draw({ job, who, why, chain, lateAt, ticks, deliveries, events, stats, advice }: Facts, tail: Tail): HTMLElement[] {
   const unstarted = ticks.filter((tick) => !RAN.has(tick.outcome));
   return [
     head(job, who, fills(why)),
@@ -96,7 +99,7 @@ function draw({ job, who, why, chain, lateAt, ticks, deliveries, events, stats }
     el(
       "div",
       { className: "columns", "data-key": "columns" },
-      el("div", {}, log(job, tail), executions(job), stats && trends(stats), ...(job.schedule.kind === "cron" || unstarted.length ? [missing(unstarted, ticks.length)] : [])),
+      el("div", {}, log(job, tail), executions(job), stats && trends(stats), advice && advised(advice), ...(job.schedule.kind === "cron" || unstarted.length ? [missing(unstarted, ticks.length)] : [])),
       el("div", {}, schedule(job, lateAt), chain && chainSection(chain), spec(job), notifications(job, deliveries), events && changes(events), about(job)),
     ),
   ];

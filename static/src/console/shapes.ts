@@ -13,6 +13,7 @@ export type {
   History,
   HistoryHour,
   Host,
+  JobAdvice,
   JobFull as Job,
   JobRow,
   JobStats,

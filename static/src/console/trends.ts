@@ -1,9 +1,10 @@
 // What a job's newest runs took, a row for each measure: figures, and a bar for each run. The figures say over how many runs they are.
+// And what they say about the job's definition.
 
 import { el } from "../dom";
-import { count, duration, memory, size } from "../words";
+import { count, duration, memory, sentence, size } from "../words";
 import { section, table } from "./parts";
-import type { JobStats } from "./shapes";
+import type { JobAdvice, JobStats } from "./shapes";
 import { ago } from "./times";
 
 /** Fewer runs than this show no trend. */
@@ -84,4 +85,13 @@ function grouped(values: readonly (number | null)[]): (number | null)[] {
     groups.push(some.length ? Math.max(...some) : null);
   }
   return groups;
+}
+
+/** Null where nothing calls for a change. */
+export function advised({ advice, executions }: JobAdvice): HTMLElement | null {
+  if (!advice.length) return null;
+  const rows = advice.map((one) =>
+    el("li", { "data-key": one.code }, sentence(one.message), el("div", { className: "muted" }, sentence(one.change))),
+  );
+  return section("Advice", `by the last ${count(executions)} executions`, el("ul", { className: "advice" }, ...rows));
 }

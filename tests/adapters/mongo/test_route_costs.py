@@ -70,6 +70,14 @@ ROUTES: Mapping[str, str] = {
 }
 
 
+TRENDS: Mapping[str, str] = {
+    "stats of a job": "/tasks/task/jobs/{job}/stats",
+    "advice on a job": "/tasks/task/jobs/{job}/advice",
+    "usage by label, a piece of 100": "/usage?by=team&perPage=100",
+    "usage of a task": "/usage?by=pool&task=task&perPage=100",
+}
+
+
 @pytest.fixture
 async def recorded(mongo_url: str, shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[tuple[Fastlane, list[Command]]]:
     server = Fastlane(tmp_path, shared_redis.url, store_url=mongo_url, tokens=TOKENS)
@@ -92,7 +100,7 @@ async def costs(server: Fastlane, commands: list[Command], job: str) -> dict[str
     """The commands of each route, for each caller."""
     found = {}
     for who, headers in CALLERS.items():
-        for name, path in ROUTES.items():
+        for name, path in (ROUTES | TRENDS).items():
             commands.clear()
             answer = await server.get(path.format(job=job), headers=headers)
             assert answer.status == 200, answer.body

@@ -3,9 +3,7 @@ join, on a real store and a real Redis.
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,12 +15,12 @@ from tests.model.clients import PLAIN
 from tests.model.loop import run
 from tests.model.world import PATIENCE, World
 from tests.support.redis import RealRedis
+from tests.support.scratch import short_folder
 from tests.support.stores import new_store
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.timeout(400)]
 
 MINUTE = 60_000
-MEMORY = Path("/dev/shm")
 RULES = [(overlap, catch_up) for overlap in Overlap for catch_up in CatchUp]
 WATCHED = 3
 """Minutes before, and after, the restart."""
@@ -37,7 +35,7 @@ BEFORE, AMID = 57.0, 0.03
 
 @pytest.fixture
 def world(shared_redis: RealRedis) -> Iterator[World]:
-    folder = Path(tempfile.mkdtemp(prefix="minute", dir=MEMORY if MEMORY.is_dir() else None))
+    folder = short_folder("minute")
     world = World(folder, shared_redis.socket, f"minute-{folder.name}", 1)
     world.wire.brisk, world.wire.slow = True, 0.0
     yield world

@@ -5,7 +5,6 @@ time of the oracle exactly once, says the right thing of it, and each tick that 
 import bisect
 import random
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
@@ -22,11 +21,11 @@ from fastlane.models.tick import Outcome, Tick
 from tests.behaviour.schedule.tick_simulation import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, TickSimulation
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
+from tests.support.scratch import short_folder
 from tests.unit.models.test_cron_oracle import lag, plain
 
 pytestmark = pytest.mark.sqlite
 
-MEMORY = Path("/dev/shm")
 PAGE = 500
 A_DAY, EPOCH = 1440, date(1970, 1, 1).toordinal()
 GRACE = 60 * SECOND
@@ -55,7 +54,7 @@ PLANS = (
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """In memory, where there is such a place: a year is many commits."""
-    folder = Path(tempfile.mkdtemp(prefix="year", dir=MEMORY if MEMORY.is_dir() else None))
+    folder = short_folder("year")
     yield folder
     shutil.rmtree(folder)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.client import Client
-from tests.support.checkout import checkout, plain_environment
+from tests.support.checkout import checkout, plain_environment, unpinned
 from tests.support.docs import ROOT, commands_in, section
 from tests.support.images import BUILD_PATIENCE, NAME, BuiltImage, docker
 from tests.support.stack.front import front
@@ -207,7 +207,7 @@ def three_nodes(built: BuiltImage, services: Mapping[str, int] = SERVICES) -> It
         if "prometheus" in services:
             make_prometheus(first)
             provide(first, PROMETHEUS, f"{registry.address}/{PROMETHEUS}")
-        folder = stack.enter_context(checkout(*PARTS))
+        folder = stack.enter_context(_files())
         settings = folder / "stack/fastlane.toml"  # which the page's commands copy
         changed = settings.read_text().replace("maxRunning = 50", f'maxRunning = 120\nwebhookSecrets = ["{WEBHOOK_SECRET}"]')
         settings.write_text(f'webhook_allow = ["10.0.0.0/8"]\n{changed}')
@@ -218,10 +218,19 @@ def three_nodes(built: BuiltImage, services: Mapping[str, int] = SERVICES) -> It
 @contextmanager
 def one_node(built: BuiltImage) -> Iterator[Stack]:
     """A swarm of one node, which has the images, and no registry."""
-    with Swarms("joined", 1) as swarms, front([swarms.nodes[0].address]) as url, checkout(*PARTS) as folder:
+    with Swarms("joined", 1) as swarms, front([swarms.nodes[0].address]) as url, _files() as folder:
         load_images(swarms.nodes[0].url, built)
         docker(swarms.nodes[0].url, "tag", NAME, "fastlane:1")
         yield Stack(swarms.nodes, "fastlane", folder, url, ON_ONE_NODE)
+
+
+@contextmanager
+def _files() -> Iterator[Path]:
+    """A folder with the files of the stack. Their images are the stand-ins, whatever digests a release has."""
+    with checkout(*PARTS) as folder:
+        for path in (folder / "swarm-stack.yml", folder / "stack/monitoring.yml"):
+            path.write_text(unpinned(path.read_text()))
+        yield folder
 
 
 def load_images(engine: str, built: BuiltImage) -> None:

@@ -9,18 +9,40 @@ WROTE = "wish-1 0\nwish-1 1\n"
 
 
 def post(name="wish-1", status=200, job="job-1", **more):
-    row = {"kind": "post", "name": name, "key": name, "sent": AT, "answered": AT + 9, "status": status, "job": job, "code": 0, "retries": 1}
+    row = {
+        "kind": "post",
+        "name": name,
+        "key": name,
+        "sent": AT,
+        "answered": AT + 9,
+        "status": status,
+        "job": job,
+        "code": 0,
+        "retries": 1,
+        "doubt": False,
+    }
+    row |= {"execution": None}
     return row | more
 
 
 def execution(id="e-1", job="job-1", tick="t-1", log=WROTE, **more):
     row = {"executionId": id, "jobId": job, "queueJobId": tick, "attempt": 1, "status": "done", "exitCode": 0, "failure": None}
+    row |= {"createdAt": "2027-01-15T08:00:00Z", "scheduledFor": "2027-01-15T08:00:00Z", "finishedAt": "2027-01-15T08:00:30Z"}
     return {"kind": "execution", "row": row | {"logInfo": {"truncated": False}} | more, "log": log}
 
 
 def tick(id="c-1", due="2027-01-15T08:01:00Z", **more):
     row = {"id": id, "due": due, "until": None, "reason": None, "execution": {"executionId": "e-2"}, "origin": "schedule"}
     return {"kind": "tick", "job": "job-2", "row": row | more}
+
+
+def asked(kind, execution="e-3", status=200, **more):
+    row = {"kind": kind, "job": "job-1", "key": "k", "sent": AT, "answered": AT + 9, "status": status, "doubt": False}
+    return row | {"execution": execution} | more
+
+
+def by_hand(id="r-1"):
+    return {"kind": "tick", "job": "job-1", "row": tick(id, origin="hand")["row"]}
 
 
 def failed(reason, code=None):
@@ -31,8 +53,12 @@ JOBS = [{"kind": "job", "job": "job-1", "name": "wish-1"}, {"kind": "job", "job"
 CRON = {"kind": "cron", "job": "job-2", "retries": 0, "since": AT + 1, "until": AT + MINUTE + 1}
 RAN = execution("e-2", "job-2", "c-1", "")
 GOOD = [post(), *JOBS, execution(), CRON, RAN, tick(), {"kind": "left", "services": []}]
-SEEN = Witness([("e-1", "host-1"), ("e-2", "host-2")], {"e-1": WROTE})
-CUT = {"kind": "fault", "at": AT, "name": "node-cut", "target": 0, "lasts": 9.0}
+SEEN = Witness([("e-1", "host-1", AT), ("e-2", "host-2", AT)], {"e-1": WROTE}, {"e-1": AT})
+CUT = {"kind": "fault", "at": AT, "until": AT + 9_000, "name": "node-cut", "target": 0, "ends": True}
+
+LATER = CUT | {"at": AT + 60_000, "until": AT + 61_000}
+FOLLOWED = {"kind": "followed", "job": "job-1", "text": WROTE, "whole": True, "cuts": 1}
+RESTORED = {"kind": "restored", "since": AT - 9_000, "until": AT + 9_000}
 
 
 def found(rows, witness=SEEN):
@@ -70,6 +96,16 @@ def test_a_run_without_fault_has_no_finding():
         ("twice", [*GOOD, tick("c-2", execution=None, reason="x")]),
         ("unexplained", without("tick", tick(execution=None))),
         ("lost", without("tick", tick("c-9"))),
+        ("lost", [*GOOD, asked("again")]),
+        ("twice", [*GOOD, asked("again", None, 409), by_hand(), execution("e-3", tick="r-1", log="")]),
+        ("twice", [*GOOD, asked("again"), asked("again", "e-4"), by_hand(), execution("e-3", tick="r-1"), execution("e-4", tick="r-2")]),
+        ("lost", [*GOOD, by_hand() | {"row": by_hand()["row"] | {"execution": None}}]),
+        ("unexplained", [*GOOD, asked("change", code=3, answered=AT - 1)]),
+        ("unexplained", without("execution", execution(**failed("exit", 3)), execution("e-3", attempt=2, log=""), RAN)),
+        ("unexplained", without("execution", execution(**failed("killed")), execution("e-3", attempt=2, log=""), RAN, LATER)),
+        ("log", [*GOOD, FOLLOWED | {"text": "wish-1 0\n"}]),
+        ("lost", [*GOOD, FOLLOWED | {"whole": False}]),
+        ("unexplained", [*GOOD, {"kind": "crashed", "words": "a worker with -6"}]),
         ("left", without("left", {"kind": "left", "services": ["fastlane-e-1"]})),
     ],
 )
@@ -80,10 +116,10 @@ def test_what_must_not_be_is_found(kind, rows):
 @pytest.mark.parametrize(
     ("kind", "starts"),
     [
-        ("twice", [("e-1", "host-1"), ("e-1", "host-9"), ("e-2", "host-2")]),
-        ("twice", [("e-1", "host-1"), ("e-1", "host-1"), ("e-2", "host-2")]),
-        ("unexplained", [("e-2", "host-2")]),
-        ("lost", [*SEEN.starts, ("e-9", "host-9")]),
+        ("twice", [("e-1", "host-1", AT), ("e-1", "host-9", AT), ("e-2", "host-2", AT)]),
+        ("twice", [("e-1", "host-1", AT), ("e-1", "host-1", AT), ("e-2", "host-2", AT)]),
+        ("unexplained", [("e-2", "host-2", AT)]),
+        ("lost", [*SEEN.starts, ("e-9", "host-9", AT)]),
     ],
 )
 def test_starts_that_must_not_be_are_found(kind, starts):
@@ -93,10 +129,48 @@ def test_starts_that_must_not_be_are_found(kind, starts):
 def test_what_nobody_can_promise_is_counted_apart():
     lost = execution(log="wish-1 0\n", logInfo={"truncated": True}, **failed("host-lost"))
     rows = without("execution", lost, execution("e-3", attempt=2, log=""), RAN, CUT)
-    starts = [("e-1", "host-1"), ("e-1", "host-1"), ("e-2", "host-2"), ("e-3", "host-3")]
+    starts = [("e-1", "host-1", AT), ("e-1", "host-1", AT), ("e-2", "host-2", AT), ("e-3", "host-3", AT)]
     verdict = judge(rows, Witness(starts, SEEN.lines))
     assert verdict.findings == []
     assert sorted(map(len, verdict.apart.values())) == [1, 1]
+
+
+def apart(rows, witness=SEEN):
+    verdict = judge(rows, witness)
+    assert verdict.findings == []
+    return sum(map(len, verdict.apart.values()))
+
+
+def test_what_a_restored_store_forgot_is_counted_apart_and_nothing_else():
+    unknown = [("e-9", "host-9", AT), *SEEN.starts, ("e-1", "host-8", AT + 8_000)]
+    assert apart([*GOOD, post("wish-2", job="job-3"), RESTORED], Witness(unknown, SEEN.lines)) == 3
+    late = post("wish-2", job="job-3", sent=AT + 13_000, answered=AT + 13_001)
+    assert found([*GOOD, late, RESTORED]) == ["lost"]
+    assert found([*GOOD, RESTORED], Witness([*SEEN.starts, ("e-9", "host-9", AT + 13_000)], SEEN.lines)) == ["lost"]
+
+
+def test_a_job_of_a_503_counts_apart_only_where_the_answer_of_the_store_was_lost():
+    assert apart(without("post", post(status=503, job=None, doubt=True))) == 1
+
+
+def test_a_job_whose_client_got_no_answer_is_known_by_its_name():
+    assert found(without("post", post(status=None, job=None))) == []
+    again = [execution(**failed("exit", 0)), execution("e-3", attempt=2, log=""), RAN]
+    assert set(found([*without("execution", *again)[1:], post(status=None, job=None)])) == {"unexplained"}
+
+
+def test_what_clients_asked_for_and_got_is_right():
+    again = [asked("again", status=None, execution=None), asked("again"), by_hand(), execution("e-3", tick="r-1", log="")]
+    assert found([*GOOD, *again], Witness([*SEEN.starts, ("e-3", "host-3", AT)], SEEN.lines)) == []
+    assert found([*GOOD, FOLLOWED]) == []
+    changed = [
+        asked("change", code=3, answered=AT - 1),
+        execution("e-1", **failed("exit", 3)),
+        execution("e-3", attempt=2, log="", exitCode=3),
+    ]
+    assert "unexplained" in found(without("execution", *changed, RAN))
+    late = asked("change", code=3, answered=AT + 9)
+    assert found([*GOOD, late]) == found([*GOOD, late | {"status": None}]) == []
 
 
 def test_a_row_for_many_missed_times_stands_for_each():

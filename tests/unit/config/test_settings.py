@@ -622,3 +622,39 @@ def test_the_settings_of_telemetry_show_no_secret_and_usage_can_be_turned_off():
     assert "sentry.example.com" in shown["sentry_dsn"]
     assert SECRET not in "".join(shown.values())
     assert SECRET not in repr(settings)
+
+
+def test_an_archive_is_a_folder_or_a_bucket_with_its_keys(monkeypatch, tmp_path):
+    toml('archive_url = "file:///mnt/logs"')
+    settings = load("up").settings
+    assert (settings.archive_path, settings.archive_bucket) == (Path("/mnt/logs"), None)
+    (tmp_path / "key").write_text("sec-ret\n")
+    monkeypatch.setenv("FASTLANE_ARCHIVE_SECRET_KEY_FILE", str(tmp_path / "key"))
+    for url, bucket in (("s3://my-bucket", ("my-bucket", "")), ("s3://my-bucket/a/b/", ("my-bucket", "a/b/"))):
+        toml(f'archive_url = "{url}"\narchive_endpoint = "http://10.0.0.1:9000/"\narchive_access_key = "me"')
+        assert list(faults()) == ["fastlane.toml: archive_access_key"]
+        toml(f'archive_url = "{url}"\narchive_endpoint = "http://10.0.0.1:9000/"\narchive_access_key = "myself"')
+        settings = load("up").settings
+        assert (settings.archive_path, settings.archive_bucket) == (None, bucket)
+        assert (settings.archive_endpoint, settings.archive_access_key, settings.archive_secret_key) == (
+            *("http://10.0.0.1:9000", "myself", "sec-ret"),
+        )
+        assert "sec-ret" not in repr(settings)
+    monkeypatch.delenv("FASTLANE_ARCHIVE_SECRET_KEY_FILE")
+    assert list(faults()) == ["archive_secret_key"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("archive_url", url)
+            for url in ("/mnt/logs", "file://logs", "file:///", "s3://", "s3://B", "s3://key:secret@bucket", "s3://bucket/?x=1")
+        ),
+        *(("archive_endpoint", url) for url in ("s3.example.com", "https://key:secret@host", "https://host/path")),
+    ],
+)
+def test_a_wrong_place_of_an_archive_is_named_and_not_repeated(name, value):
+    toml(f'{name} = "{value}"')
+    assert list(faults()) == [f"fastlane.toml: {name}"] or list(faults()) == [name]
+    assert "secret@" not in str(faults())

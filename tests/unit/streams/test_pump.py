@@ -8,9 +8,9 @@ import pytest
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, StoreDown
 from fastlane.executors.port import Executor
-from fastlane.models.log import STDOUT, Chunk, Head, Mark
+from fastlane.models.log import STDOUT, Chunk, Head, Mark, Slice
 from fastlane.models.log_commands import LogFindings, Outputs
-from fastlane.storage.base import Slice, Store
+from fastlane.storage.base import Store
 from fastlane.storage.logs import SliceBuilder
 from fastlane.streams.pump import FIRST_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, CommandReader, LogEnd, Pump
 from tests.support.clock import FakeClock, settle

@@ -11,9 +11,9 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models.job import Execution
-from fastlane.models.log import Cursor, Hint, Piece
+from fastlane.models.log import Cursor, Hint, Piece, Slice
 from fastlane.models.status import Status
-from fastlane.storage.base import Slice, Store
+from fastlane.storage.base import Store
 from fastlane.streams import batch as batch_module, reader, reader as hint_wait
 from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.reader import Detached, OnHint, Reader

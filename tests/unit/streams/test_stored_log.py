@@ -4,8 +4,8 @@ from typing import cast
 
 from hypothesis import given, strategies as st
 
-from fastlane.models.log import STDERR, STDOUT, Head, Piece
-from fastlane.storage.base import Slice, Store
+from fastlane.models.log import STDERR, STDOUT, Head, Piece, Slice
+from fastlane.storage.base import Store
 from fastlane.streams import reader
 from fastlane.streams.reader import last_lines, last_lines_before
 
