@@ -84,7 +84,7 @@ BUDGETS = (
 
 
 def hosts_cost(count: int) -> tuple[float, ...]:
-    """The costs of ``OF_HOSTS`` with so many hosts."""
+    """The costs of ``OF_HOSTS`` with this number of hosts."""
     views = views_of(count)
     names = tuple(view.name for view in views)
     pool = Pool("main", ".*", names, max_running=2_000)
@@ -275,9 +275,9 @@ def main() -> None:
 
     async def measured() -> None:
         for name, sizes, work in (
-            ("beside so many schedules, in Redis", many, in_redis),
-            ("with so many schedules, in SQLite", many, in_sqlite),
-            ("with so many hosts, a worker's report", many_hosts, reports),
+            ("in Redis, by the number of schedules there", many, in_redis),
+            ("in SQLite, by the number of schedules there", many, in_sqlite),
+            ("a worker's report, by the number of hosts", many_hosts, reports),
         ):
             add(name, sizes, await work(sizes))
 
@@ -287,7 +287,7 @@ def main() -> None:
         sys.stdout.write("\n".join(made) + "\n")
         sys.stdout.flush()
 
-    add("with so many hosts, in a worker", many_hosts, hosts(many_hosts))
+    add("in a worker, by the number of hosts", many_hosts, hosts(many_hosts))
     (uvloop.run if not quick else asyncio.run)(measured())
     if not quick:
         before, _, rest = PAGE_FILE.read_text("utf-8").partition(BEGIN)

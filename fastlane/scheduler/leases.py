@@ -94,7 +94,7 @@ class PoolSlots:
 
 def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room, slots: PoolSlots | None = None) -> ClaimRequest:
     """The request of a worker with these hosts and this room. Ticks do not depend on the hosts. A pool is served while one of its hosts may
-    get work, however many ticks are under way. ``slots``: those of the worker's earlier requests."""
+    get work, however many ticks are under way. ``slots``: what the worker keeps between its requests."""
     if room.short_work < 1:
         return ClaimRequest((), (), BATCH)
     slots = PoolSlots() if slots is None else slots
