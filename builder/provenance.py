@@ -62,7 +62,8 @@ def _as_text(found: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--image":
-        sys.stdout.write(_as_text(statement_of_image(*sys.argv[2:5], sys.argv[5:])))
+        reference, commit, version, *bases = sys.argv[2:]
+        sys.stdout.write(_as_text(statement_of_image(reference, commit, version, bases)))
     else:
         target, commit, version = sys.argv[1:]
         Path(target, NAME).write_text(_as_text(statement(Path(target), commit, version)), "utf-8")

@@ -14,13 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 INTEGRATION = "tests/integration/test_"
 
 UNITS = (
-    (
-        f"{INTEGRATION}stack.py",
-        f"{INTEGRATION}stack_outages.py",
-        f"{INTEGRATION}stack_upgrade.py",
-        f"{INTEGRATION}stack_one_node.py",
-        f"{INTEGRATION}image.py",
-    ),
+    (f"{INTEGRATION}stack.py", f"{INTEGRATION}stack_outages.py", f"{INTEGRATION}stack_one_node.py", f"{INTEGRATION}image.py"),
     ("tests/browser/",),
     (f"{INTEGRATION}engine_troubles.py",),
     (f"{INTEGRATION}three_managers_lost.py",),
