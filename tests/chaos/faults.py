@@ -279,14 +279,6 @@ FAULTS = (
     Fault(
         "engine-frozen", "SIGSTOP, and SIGCONT later", lambda g, n: g.node(n).pause(), lambda g, n: g.node(n).resume(), "node", ends=True
     ),
-    Fault(
-        "node-unplugged",
-        "its engine and its containers end at once",
-        lambda g, n: g.node(n).unplug(),
-        lambda g, n: g.node(n).start(),
-        "node",
-        ends=True,
-    ),
     Fault("node-cut", "its packets vanish, both ways", lambda g, n: g.node(n).cut(), lambda g, n: g.node(n).mend(), "node", ends=True),
     Fault(
         "node-deaf", "only what is sent to it vanishes", lambda g, n: g.node(n).deafen(), lambda g, n: g.node(n).mend(), "node", ends=True
