@@ -130,13 +130,12 @@ def restore_store(ground: Ground, _target: int) -> None:
 
 
 def allow_dispatch(ask: Ask, patience: float) -> None:
-    """Lets dispatch go on if it pauses within so many seconds, because the store was restored."""
+    """Lets dispatch go on whenever it pauses within so many seconds, because the store was restored: each process that starts may notice."""
     until = time.monotonic() + patience
     while True:
         status, answer = ask("GET", "/status", None)
         if status == 200 and answer["dispatch"]["paused"]:
             ask("POST", "/dispatch/resume", None)
-            return
         if time.monotonic() > until:
             return
         time.sleep(0.5)
