@@ -130,7 +130,7 @@ def restore_store(ground: Ground, _target: int) -> None:
 
 
 def allow_dispatch(ask: Ask, patience: float) -> None:
-    """Lets dispatch go on whenever it pauses within so many seconds, because the store was restored: each process that starts may notice."""
+    """Lets dispatch go on whenever it pauses within so many seconds: each process that starts may notice that the store was restored."""
     until = time.monotonic() + patience
     while True:
         status, answer = ask("GET", "/status", None)
