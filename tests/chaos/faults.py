@@ -130,13 +130,12 @@ def restore_store(ground: Ground, _target: int) -> None:
 
 
 def allow_dispatch(ask: Ask, patience: float) -> None:
-    """Lets dispatch go on if it pauses within so many seconds, because the store was restored."""
+    """Lets dispatch go on whenever it pauses within so many seconds: each process that starts may notice that the store was restored."""
     until = time.monotonic() + patience
     while True:
         status, answer = ask("GET", "/status", None)
         if status == 200 and answer["dispatch"]["paused"]:
             ask("POST", "/dispatch/resume", None)
-            return
         if time.monotonic() > until:
             return
         time.sleep(0.5)
@@ -278,14 +277,6 @@ FAULTS = (
     ),
     Fault(
         "engine-frozen", "SIGSTOP, and SIGCONT later", lambda g, n: g.node(n).pause(), lambda g, n: g.node(n).resume(), "node", ends=True
-    ),
-    Fault(
-        "node-unplugged",
-        "its engine and its containers end at once",
-        lambda g, n: g.node(n).unplug(),
-        lambda g, n: g.node(n).start(),
-        "node",
-        ends=True,
     ),
     Fault("node-cut", "its packets vanish, both ways", lambda g, n: g.node(n).cut(), lambda g, n: g.node(n).mend(), "node", ends=True),
     Fault(

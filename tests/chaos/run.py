@@ -32,6 +32,8 @@ SLOTS = 30
 ENDED_WITHIN = 300.0
 """Seconds after the last fault in which everything has ended: a lost host is given up after less than one, and then come the retries."""
 GONE_WITHIN = 120.0
+TO_COME = frozenset({"scheduled", "enqueued", "pulling", "running"})
+"""Statuses of a job that runs, or that will."""
 SETTINGS = {"lease": "3s", "renew": "1s", "host_lost_after": "30s", "breaker_reset": "3s", "listen": "127.0.0.1"}
 
 
@@ -163,11 +165,11 @@ def strike_and_wish(order: Order, ground: Ground, clients: Clients, say: Callabl
 
 
 def until_ended(clients: Clients) -> None:
-    """Returns once all executions have ended, or it takes too long."""
+    """Returns once no job is to run and all executions have ended, or it takes too long."""
     began = time.monotonic()
     while time.monotonic() < began + ENDED_WITHIN:
         rows = list(clients.rows("/executions"))
-        if rows and all(row["status"] in FINAL for row in rows):
+        if rows and all(row["status"] in FINAL for row in rows) and not any(job["status"] in TO_COME for job in clients.rows("/jobs")):
             return
         time.sleep(2)
 

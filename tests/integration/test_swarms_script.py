@@ -215,19 +215,6 @@ def test_a_node_that_is_cut_off_hangs_in_the_network_until_it_is_mended(three_sw
     wait_until(lambda: answers(node.tcp), "the node answers again")
 
 
-def test_a_node_without_power_keeps_its_data_and_nothing_that_runs(three_swarms: Swarms) -> None:
-    node = three_swarms.nodes[0]
-    before, client, command = swarm_of(node), node.client(), long_sleep()
-    client.start(client.create_container(IMAGE, command, host_config=client.create_host_config(init=True)))
-    client.close()
-    wait_until(lambda: running(command), "the command runs")
-    node.unplug()
-    assert not running(command)
-    assert not answers(node.url)
-    node.start()
-    wait_until(lambda: answers(node.tcp) and swarm_of(node) == before, "the same swarm")
-
-
 @pytest.mark.parametrize("word", ["deafen", "mute"])
 def test_a_node_that_hears_or_says_nothing_hangs_in_the_network_until_it_is_mended(three_swarms: Swarms, word: str) -> None:
     node = three_swarms.nodes[1]

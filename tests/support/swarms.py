@@ -63,13 +63,9 @@ class Node:
         """Ends its engine in good order, and the containers with it."""
         self._do("halt")
 
-    def unplug(self) -> None:
-        """Takes its power away: its engine and its containers end at once."""
-        self._do("unplug")
-
     def start(self) -> None:
-        """Its engine again, after ``kill``, ``halt`` or ``unplug``; returns when it answers."""
-        self._undo("start", "kill", "halt", "unplug", "pause")
+        """Its engine again, after ``kill`` or ``halt``; returns when it answers."""
+        self._undo("start", "kill", "halt", "pause")
 
     def cut(self) -> None:
         """Cuts it off from this machine and the other nodes: packets vanish."""
