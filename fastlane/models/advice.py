@@ -123,7 +123,7 @@ class Evidence:
 
     @cached_property
     def by_tick(self) -> Sequence[Sequence[Execution]]:
-        """The attempts at each due time, or at each target of it, newest due time first and last attempt first, of those that are over."""
+        """The attempts at each due time, or at each target of it, newest due time first and last attempt first, as far as they are over."""
         of_tick = [list(some) for _, some in groupby(self.alike, key=lambda one: one.tick_id)]
         targets = [
             [one for one in some if one.spec.target == target]

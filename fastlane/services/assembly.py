@@ -25,7 +25,7 @@ from fastlane.services.reads.pools import PoolReader
 from fastlane.services.reads.search import AT_ONCE, AT_ONCE_OF_CALLER, LogSearches
 from fastlane.services.reads.status import GaugeReader, Health, StatusReader
 from fastlane.services.reads.trends import Trends
-from fastlane.services.reads.usage import TABLES_AT_ONCE, TABLES_OF_CALLER, UsageReader
+from fastlane.services.reads.usage import TABLES_AT_ONCE, TABLES_OF_CALLER, UsageSums
 from fastlane.services.reads.why import WaitExplainer
 from fastlane.services.receipts import Receipts
 from fastlane.services.stops import Deletions, Stops
@@ -78,7 +78,7 @@ class Services:
     forecasts: ForecastReader
     receipts: Receipts
     trends: Trends
-    usage: UsageReader
+    usage: UsageSums
     usage_feeds: EventFeeds
     followers: Followers
     event_reader: EventReader
@@ -135,7 +135,7 @@ def build_services(
         forecasts=ForecastReader(parts),
         receipts=Receipts(store, clock, None),
         trends=Trends(parts),
-        usage=UsageReader(parts),
+        usage=UsageSums(parts),
         usage_feeds=EventFeeds(TABLES_AT_ONCE, TABLES_OF_CALLER, "make tables of usage"),
         followers=followers,
         event_reader=EventReader(parts),

@@ -47,7 +47,7 @@ class AdviceView:
 
 @dataclass(frozen=True, slots=True)
 class AdvicePage:
-    """A page of jobs, and the advice on those of them on which there is any."""
+    """A page of jobs, and the advice on them, as far as there is any."""
 
     page: JobPage
     views: Sequence[AdviceView]

@@ -53,7 +53,7 @@ class UsagePiece:
     next: tuple[int, str] | None
 
 
-class UsageReader(Service):
+class UsageSums(Service):
     """Sums executions that have ended. Raises StoreDown."""
 
     async def piece(self, wanted: WantedUsage, most: int, after: tuple[int, str] | None = None) -> UsagePiece:

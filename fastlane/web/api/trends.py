@@ -125,7 +125,7 @@ ABOUT = {
     "failures": "How many of them failed, timed out or expired.",
     "runs": "How many of them had started.",
     "containerSeconds": "How long these ran, in all.",
-    "measuredRuns": "Runs of which a sample was taken: only these have a memory peak and processor time.",
+    "measuredRuns": "Runs with a sample: only these have a memory peak and processor time.",
     "measuredSeconds": "How long these ran, in all.",
     "processorSeconds": "Their processor time until their last samples.",
     "memoryPeakGibHours": "The memory peak of each in GiB, times its duration in hours: more than it used on average.",

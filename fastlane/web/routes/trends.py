@@ -63,7 +63,7 @@ ADVICE_QUERY = {"task": ApiParameter("Only jobs of this task.", TASK_ID), **page
 
 @route("GET", "/advice", "listAdvice", ADVICE_PAGE, query=ADVICE_QUERY, refusals=(404,))
 async def list_advice(handler: Handler) -> object:
-    """The same on all jobs, or on those of a task, the newest jobs first: a page looks at a few jobs, and has those on which there is
+    """The same on all jobs, or on all jobs of a task, the newest first: a page looks at a few jobs, and leaves out jobs without
     advice."""
     url = ListUrl.of_query(f"{handler.base_url}/advice/", handler.query, visible=handler.visible_tasks)
     task_id, window = read_all(lambda: read_task(handler.query), lambda: url.window(handler.query, default=USUAL_JOBS, most=MOST_JOBS))
@@ -174,7 +174,7 @@ def _read_after(query: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 def _next_url(handler: Handler, wanted: WantedUsage, following: tuple[int, str] | None) -> str | None:
-    """The URL of the next piece, whose range is that of the first one."""
+    """The URL of the next piece, which has the range of the first one."""
     if following is None:
         return None
     kept = {name: handler.query[name] for name in ("task", "format", "perPage", "pretty") if name in handler.query}
