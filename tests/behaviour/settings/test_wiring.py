@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from fastlane import __version__, app
+from fastlane.archive.bucket import BucketAccess, LogBucket
 from fastlane.config.access import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
@@ -60,6 +61,12 @@ keep_executions = "32d"
 max_executions = 33
 keep_logs = "3d"
 max_total_log_bytes = "6MiB"
+archive_url = "s3://logs/wired"
+archive_endpoint = "http://127.0.0.9:9000"
+archive_region = "eu-central-1"
+archive_access_key = "wired"
+archive_secret_key = "letmein"
+archive_after = "26h"
 keep_deliveries = "5d"
 keep_history = "35d"
 keep_events = "36d"
@@ -111,7 +118,7 @@ password = "letmein"
 """
 RECORDED = (
     *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
-    *("payload_maker", "OtelRecorder", "WebhookSender", "SmtpSender", "MailServer", "mail_writer"),
+    *("payload_maker", "OtelRecorder", "WebhookSender", "SmtpSender", "MailServer", "mail_writer", "LogBucket"),
 )
 """The names by which ``fastlane.app`` makes its parts."""
 TOKEN = "fl_wired"
@@ -218,6 +225,7 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     kept, day = made.retention, 86_400_000
     assert (kept.rules.jobs, kept.rules.executions, kept.rules.max_executions, kept.rules.logs) == (31 * day, 32 * day, 33, 3 * day)
     assert (kept.deliveries, kept.history, kept.events, kept.log_bytes) == (5 * day, 35 * day, 36 * day, 6 * 1024 * 1024)
+    assert made.archive_after == 93_600.0
     assert made.receipt_keys == settings.receipt_keys == ("0123456789abcdef" * 2, "wired-wired-wired-wired-wired-wired")
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
@@ -263,6 +271,12 @@ async def test_spans_go_to_the_collector_that_the_settings_name(wiring: Wiring) 
 async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wiring: Wiring, shared_redis: RealRedis) -> None:
     assert wiring.positional["SqliteStore"] == (wiring.settings.store_path,)
     assert wiring.positional["RedisQueue"] == wiring.positional["RedisHints"] == (shared_redis.url, "wired")
+
+
+async def test_old_logs_go_to_the_bucket_that_the_settings_name(wiring: Wiring) -> None:
+    bucket = BucketAccess("logs", "wired/", "http://127.0.0.9:9000", "eu-central-1", "wired", "letmein")
+    assert wiring.positional["LogBucket"] == (bucket,)
+    assert isinstance(wiring.ports.store.log_archive.objects, LogBucket)
 
 
 async def test_removals_are_sealed_where_there_are_keys(wiring: Wiring) -> None:
