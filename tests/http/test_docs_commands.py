@@ -50,6 +50,7 @@ ELSEWHERE = {
     "tests/support/certificates.py": ("curl --cacert", "openssl"),
     "tests/integration/test_ssh_hosts.py": ("ssh-key",),
     "tests/integration/test_pin_script.py": ("scripts/pin",),
+    "tests/integration/test_release.py": ("base64 ", "cosign ", "jq ", "sha256sum ", "skopeo copy"),
     "tests/integration/test_swarms_script.py": ("scripts/swarms",),
     "tests/behaviour/retention/test_commands.py": ("fastlane compact",),
     "tests/client/test_receipts.py": ("fastlane receipt backup", "fastlane verify"),
@@ -165,6 +166,9 @@ async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarde
         elif command.startswith(("fastlane grep ", "fastlane logs import ")):
             found = {"image": "ubuntu", "command": ["out", "ERROR: timed out, no space left, a.b[0]\n"]}
             assert (await plain.post("/tasks/import?wait=60", found)).status == 200
+            typed = command
+        elif command == "fastlane advise backup/nightly":
+            assert (await plain.post("/tasks/backup", {"name": "nightly", "image": "ubuntu", "cron": "@daily"})).status == 200
             typed = command
         elif command.startswith("fastlane stats "):
             assert (await plain.post("/tasks/backup?wait=60", {"image": "ubuntu", "command": ["out", "one\n"]})).status == 200

@@ -2,7 +2,6 @@
 predicted due time is one of the ledger, and each of the ledger was predicted."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +13,11 @@ from fastlane.models.forecast import Forecaster, ForecastHour, PlannedJob, due_t
 from fastlane.models.job import Spec
 from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.tick import Outcome
-from tests.behaviour.schedule.test_year_of_ticks import MEMORY, PLANS
+from tests.behaviour.schedule.test_year_of_ticks import PLANS
 from tests.behaviour.schedule.tick_simulation import MINUTE, POOLS, Plan, TickSimulation
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
+from tests.support.scratch import short_folder
 from tests.support.services import services_of
 
 pytestmark = pytest.mark.sqlite
@@ -32,7 +32,7 @@ RANGES = (("2027-03-12T12:00:30", "2027-04-05T12:00"), ("2027-10-01T12:00:30", "
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="forecast", dir=MEMORY if MEMORY.is_dir() else None))
+    folder = short_folder("forecast")
     yield folder
     shutil.rmtree(folder)
 
