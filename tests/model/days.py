@@ -58,9 +58,9 @@ ALLOWED = {
     "keys": (0, 0.0),
     "items": (20, 0.02),
     "bytes": (200_000, 50.0),
-    "tasks": (0, 0.0),
-    "threads": (0, 0.0),
-    "descriptors": (0, 0.0),
+    "tasks": (20, 0.0),
+    "threads": (4, 0.0),
+    "descriptors": (8, 0.0),
     "objects": (500, 0.2),
     "blocks": (1_500, 0.5),
 }
