@@ -284,10 +284,10 @@ def _overlap(seen: Evidence) -> Iterable[Advice]:
 def _retries(seen: Evidence) -> Iterable[Advice]:
     retries = seen.job.spec.retries
     retried = [some for some in seen.by_tick if some[0].attempt > 1]
-    if not retries or len(retried) < LEAST_RETRIED or any(some[0].status is Status.DONE for some in retried):
+    if not retries or len(retried) < LEAST_RETRIED:
         return
     reasons = {_reason(one) for some in retried for one in some}
-    if len(reasons) > 1:
+    if len(reasons) > 1:  # one of them may be a success
         return
     attempts = sum(some[0].attempt - 1 for some in retried)
     words = f"{len(retried)} due times were retried, {attempts} times in all, and none succeeded: each attempt ended with {reasons.pop()}"
