@@ -54,9 +54,9 @@ async def test_a_process_that_ends_before_the_status_follows_leaves_it_to_the_re
 
     one, other = stores
     job, tick, execution = new("t")
-    await one.create(job, tick, execution)
     for step in ("follow", "show_claim", "follow_claim", "follow_change"):
-        monkeypatch.setattr(one._rows.statuses, step, never)
+        monkeypatch.setattr(one._rows.statuses, step, never)  # before what goes on behind the creation's answer, too
+    await one.create(job, tick, execution)
     await CHANGES[name](one, job, execution)
     assert await stored_statuses(other) == {job.id: "enqueued"} != await ruled_statuses(other)
     walk = await other.walk_statuses(1, "~", 10)  # whichever page of all jobs it is at
