@@ -156,8 +156,8 @@ class ApiDocument:
 
     def _add_components(self, spec: APISpec) -> None:
         spec.components.schema("Data", dict(ANY_DATA))
-        for name, serializer in self._serializers().items():
-            spec.components.schema(name, serializer.schema)
+        for serializer in self._serializers():
+            spec.components.schema(serializer.name, serializer.schema)
         for body in self._bodies():
             spec.components.schema(body.component, body.schema)
         for name, header in HEADERS.items():
@@ -169,14 +169,14 @@ class ApiDocument:
         for name, scheme in self._schemes().items():
             spec.components.security_scheme(name, scheme)
 
-    def _serializers(self) -> dict[str, Serializer[Any]]:
-        """The serializers of all responses, by name."""
+    def _serializers(self) -> dict[Serializer[Any], None]:
+        """The serializers of all responses. Two of the same name are refused where they are added."""
         responses = [
             response for resource in self._routes.values() for route in _ordered(resource) for response in route.operation.answers.values()
         ]
         answered = (body for response in responses for body in response.bodies)
         bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_PAYLOAD, JOB_PAYLOAD)
-        return {one.name: one for body in bodies for one in body.family()}
+        return dict.fromkeys(one for body in bodies for one in body.family())
 
     def _bodies(self) -> dict[BodyObject, None]:
         """The bodies of all requests, in the order of the routes."""

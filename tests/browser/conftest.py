@@ -102,10 +102,13 @@ async def site() -> AsyncIterator[int]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
+async def server(context, shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
     """As others can reach it, with a worker; nothing runs what is enqueued: tests play that."""
     built = Path(__file__).parents[2] / "fastlane/static/pages"
     assert built.is_dir(), "the pages were not built: run scripts/static"
     async with Fastlane(tmp_path, shared_redis.url, ws_start_wait=1.0) as server:
         await server.report_worker()
         yield server
+        # A page that is still open may ask it for something, by way of a test's route, once it is gone.
+        for routed in (context, *context.pages):
+            await routed.unroute_all(behavior="ignoreErrors")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.checkout import checkout, command
 from tests.support.ports import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import ended, wait_until
 
 STARTING = """#!/bin/bash
 exec python3 server.py
@@ -89,7 +89,7 @@ def test_a_server_that_is_starting_is_not_taken_for_one_that_ended(folder: Path)
     assert "fastlane up" not in " ".join(process.cmdline())
     assert "already running" in server(folder, "start", "unix:///none", port=port).stdout
     assert server(folder, "stop").returncode == 0
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert ended(process)
 
 
 def test_a_server_that_ended_is_reported_at_once_with_what_it_said(folder: Path) -> None:

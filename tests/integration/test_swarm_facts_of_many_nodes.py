@@ -21,7 +21,7 @@ import requests
 from fastlane.executors.swarm import spec
 from tests.support.engine import IMAGE, connect, update
 from tests.support.swarms import Node, Swarms
-from tests.support.waiting import wait_until
+from tests.support.waiting import ended, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -287,7 +287,7 @@ def test_the_task_of_a_killed_engine_stays_running_on_a_node_that_is_down_and_en
     container = process(command)
     lost.node.start()
     task = first_task(leader, service, *FINAL)
-    assert not container.is_running()
+    assert ended(container)
     assert state(task) in {"failed", "shutdown"}
     assert code(task) in KILLED
     everything_settled(leader)

@@ -16,7 +16,7 @@ import requests
 
 from tests.support.engine import IMAGE, connect
 from tests.support.swarms import SCRIPT, Node, Swarms, script
-from tests.support.waiting import wait_until
+from tests.support.waiting import ended, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -192,7 +192,7 @@ def test_the_containers_of_a_killed_engine_go_on_until_it_is_back(three_swarms: 
     assert container.is_running()
     node.start()
     assert answers(node.url)
-    wait_until(lambda: not container.is_running(), "the container ends")
+    wait_until(lambda: ended(container), "the container ends")
 
 
 def test_an_engine_that_ended_in_good_order_comes_back_with_its_swarm(three_swarms: Swarms) -> None:
@@ -263,7 +263,7 @@ def test_a_stop_leaves_no_process_mount_control_group_namespace_link_rule_or_fil
     inside = [process for process in psutil.process_iter() if networks([process.pid]) & spaces]
     script("stop", str(folder))
     assert leftovers(folder) == []
-    assert not any(process.is_running() for process in inside)
+    assert all(ended(process) for process in inside)
     assert not running(sleep)
     assert firewall() == rules
 
@@ -285,7 +285,7 @@ def test_a_start_clears_away_what_killed_engines_left(folder: Path) -> None:
         process.kill()
     (node,) = start(folder, "separate", "--nodes", "1")
     assert answers(node.url)
-    assert not any(process.is_running() for process in killed)
+    assert all(ended(process) for process in killed)
     assert len(engines(folder)) == 1
 
 

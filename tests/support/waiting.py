@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
 LOOK = 0.01
 LONGEST_LOOK = 0.1
@@ -63,3 +65,11 @@ def outlast(seconds: float) -> None:
 def pause(began: float, shortest: float = LOOK, longest: float = LONGEST_LOOK) -> float:
     """Seconds until the next look: a tenth of the time since the first one."""
     return min(longest, max(shortest, (time.monotonic() - began) / 10))
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it runs no longer, even if its parent has not taken note of that."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

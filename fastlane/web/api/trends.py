@@ -162,7 +162,7 @@ class UsageAnswer:
 
 
 USAGE = Serializer[UsageAnswer](
-    "Usage",
+    "UsagePage",
     "A piece of what executions used: pieces follow each other from the latest due time to the earliest, and their sums add up.",
     by=show.string(lambda one: one.piece.wanted.by, "What it is summed by."),
     since=show.timestamp(lambda one: one.piece.wanted.since, "Executions that were due at or after this time,"),
