@@ -11,6 +11,7 @@ to repeat.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -256,6 +257,12 @@ def _changed_meanwhile(name: str) -> Conflict:
     return Conflict(f"the host {name} was changed by others again and again meanwhile; look at it, and try again")
 
 
+NOT_REBUILT = (
+    "the store went back to an earlier state, as after a backup was restored, and no worker has rebuilt the queue since; that takes a "
+    "second or two: start a worker if none is alive (`workers` in /status), then resume again"
+)
+
+
 class Pools(Service):
     """Pauses and resumes single pools or all dispatch: the store remembers it, and the queue enforces it."""
 
@@ -287,8 +294,12 @@ class Pools(Service):
         return DispatchPaused(True)
 
     async def resume_all(self, by: Requester | None = None) -> DispatchPaused:
-        """Ends the pause of all dispatch, whatever it was for; paused pools stay paused. Safe to repeat."""
+        """Ends the pause of all dispatch, whatever it was for; paused pools stay paused. Safe to repeat. Raises Conflict after a restored
+        backup until a worker has rebuilt the queue: the worker that does pauses all dispatch once more."""
         await self._outbox.check()
+        with suppress(QueueDown):
+            if (await self._queue.generation.identity()).store_went_back:
+                raise Conflict(NOT_REBUILT)
         await self._record(EventKind.DISPATCH_RESUMED, by)
         for hold in sorted(HOLDS):
             pauses = await self._store.pause_pool(hold, False)

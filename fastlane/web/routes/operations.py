@@ -17,9 +17,9 @@ async def pause_dispatch(handler: Handler) -> object:
     return await handler.services.pools.pause_all(handler.requester)
 
 
-@route("POST", "/dispatch/resume", "resumeDispatch", DISPATCH_PAUSED, access=ADMIN)
+@route("POST", "/dispatch/resume", "resumeDispatch", DISPATCH_PAUSED, refusals=(409,), access=ADMIN)
 async def resume_dispatch(handler: Handler) -> object:
-    """Resumes all dispatch, also after a backup of the store was restored. Paused pools stay paused."""
+    """Resumes all dispatch; after a backup of the store was restored, once a worker has rebuilt the queue. Paused pools stay paused."""
     return await handler.services.pools.resume_all(handler.requester)
 
 

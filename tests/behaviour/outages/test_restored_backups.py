@@ -105,6 +105,9 @@ async def test_what_is_written_before_the_first_worker_is_alive_does_not_hide_th
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
         assert await is_held(crew)
         waiting = [await crew.enqueue("now") for _ in range(20)]
+        refused = await crew.post("/dispatch/resume")
+        assert (refused.status, await is_held(crew)) == (409, True), "the first worker would pause it again"
+        assert "no worker has rebuilt the queue since" in refused.json["detail"]
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
         number = (await crew.store.generation()).number
         await crew.hire()
