@@ -61,7 +61,7 @@ def test_a_service_with_labels_is_a_job_that_runs_as_its_container_until_it_lose
     job = until(fastlane, status="idle", name="web")
     run = fastlane.post(f"/tasks/shop/jobs/{job['id']}/run").json
     ended = fastlane.ends(run)
-    assert (ended["status"], fastlane.output(run)) == ("done", b"hello\n")
+    assert (ended["status"], fastlane.output(run)) == ("done", b"hello\n"), fastlane.log("up")
 
     docker("service", "update", "-d", "--label-rm", "fastlane.manual", "--label-add", "fastlane.cron=0 3 * * *", SERVICE)
     changed = until(fastlane, status="scheduled")
