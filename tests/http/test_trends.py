@@ -90,6 +90,25 @@ async def test_advice_on_all_jobs_comes_in_pages_of_few_jobs(server: Fastlane) -
     assert (await server.get("/advice?perPage=21")).status == 400
 
 
+async def test_advice_on_a_job_with_large_executions_is_from_fewer_of_them_and_keeps_no_other_job_back(
+    server: Fastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 100_000)
+    made = []
+    for size in (4_000, 40_000, 1):
+        made.append(await server.enqueue("big", cron="0 0 1 1 *", resources={"memory": "2g"}, command=["x" * size]))
+        await add_runs(server.store, made[-1]["jobId"], [{"memory": 2**20}] * 30, LONG_AGO)
+    answers = [await server.get(reply["jobUrl"] + "advice") for reply in made]
+    assert [(answer.status, answer.json["executions"], len(answer.json["advice"])) for answer in answers] == [
+        (200, 20, 1),
+        (200, 1, 0),
+        (200, 30, 1),
+    ]
+    assert answers[1].json["ticks"] == 30
+    found = (await server.get("/advice")).json
+    assert (found["jobs"], [row["jobId"] for row in found["items"]]) == (3, [made[2]["jobId"], made[0]["jobId"]])
+
+
 async def spend(server: Fastlane) -> None:
     """Runs of two teams and of none: 3 hours, 1 hour, and half an hour."""
     for team, seconds, memory in (("data", 3_600, 2**30), ("web", 3_600, None), (None, 1_800, None)):
