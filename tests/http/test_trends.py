@@ -1,12 +1,15 @@
 """What jobs took over their runs: ``GET …/stats``."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fastlane.models.paging import Window
 from fastlane.models.status import Status
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Call, intercept
 from tests.support.past_runs import add_runs
 from tests.support.redis import RealRedis
 
@@ -149,6 +152,38 @@ async def test_a_range_of_usage_ends_before_its_second_moment(server: Fastlane) 
     query = "since=1700000040&until=1700000160"
     assert (await server.get(f"/usage?by=task&{query}")).json["executions"] == 2
     assert "2,0,2,2" in (await server.get(f"/usage?by=task&{query}&format=csv")).body.decode()
+
+
+async def test_usage_of_large_executions_is_read_in_small_steps_and_its_pieces_end_early(
+    server: Fastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page has 10 of the first job, and two of the other."""
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 12_000)
+    monkeypatch.setattr("fastlane.services.reads.usage.STEPS_OF_PIECE", 4)
+    for task, size in (("some", 1_000), ("large", 4_500)):
+        reply = await server.enqueue(task, cron="0 0 1 1 *", command=["x" * size])
+        await add_runs(server.store, reply["jobId"], [{"seconds": 1}] * 30, LONG_AGO)
+    windows, whole = list[Window](), {}
+
+    async def noted(call: Call) -> Any:
+        windows.append(call.arguments[1])
+        return await call.carry()
+
+    intercept(server.store, "list_executions", noted)
+    for task, step, refused in (("some", 5, 2), ("large", 1, 3)):
+        url, pieces = f"/usage?by=task&task={task}&{RANGE}", list[int]()
+        while url is not None:
+            windows.clear()
+            answer = await server.get(url)
+            assert answer.status == 200, answer.json
+            url, piece = answer.json["nextUrl"], answer.json["executions"]
+            pieces.append(piece)
+            sizes = [window.per_page for window in windows]
+            assert sizes[refused:] == [step] * len(sizes[refused:]), "a step that is too large is tried once"
+        whole[task] = pieces
+    assert whole == {"some": [20, 10], "large": [*[4] * 7, 2]}
+    table = await server.get(f"/usage?by=task&{RANGE}&format=csv")
+    assert [row.split(",")[:2] for row in table.body.decode().splitlines()[1:]] == [["large", "30"], ["some", "30"]]
 
 
 async def test_usage_is_one_table_in_csv_without_formulas(server: Fastlane) -> None:
