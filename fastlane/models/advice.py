@@ -156,7 +156,7 @@ def _memory(seen: Evidence) -> Iterable[Advice]:
     peak = max(usage.memory_peak for _, usage in seen.measured)
     roomy, runs = _memory_step(peak * ROOM), f"{len(seen.measured)} measured runs"
     least = max(roomy, seen.job.spec.resources.reserve_memory or 0)
-    reserved = "" if least == roomy else " (what it reserves: a limit is no less)"
+    reserved = "" if least == roomy else " (its reserve, below which no limit may be)"
     figures = {"runs": len(seen.measured), "peakBytes": peak, **({} if limit is None else {"limitBytes": limit})}
     words = f"the most memory that samples of {runs} showed is {_mebibytes(peak)}"
     if limit is None:
