@@ -139,9 +139,11 @@ class Tool:
         notes = []
         if not whole:
             notes.append(f"Parts are left out here; {call.method} {call.target} of the API has all of it.")
-        after = dict(parse_qsl(urlsplit(_next_url(value)).query)).get("after")
-        if after is not None:
-            notes.append(f"There is more: call {self.name} again with the same arguments and after={after}")
+        following = dict(parse_qsl(urlsplit(_next_url(value)).query))
+        if "after" in following:
+            taken = [(name, key) for name, (place, key) in self.place.items() if place == "query" and key in following]
+            new = [f"{name}={following[key]}" for name, key in taken if following[key] != call.query.get(key)]
+            notes.append(f"There is more: call {self.name} again with the same arguments and {' and '.join(new)}")
         return _texts(text, *notes)
 
 

@@ -17,7 +17,7 @@ from fastlane.models.job import Execution, Job, Usage, retry_due, tick_failed
 from fastlane.models.pool import Pool, Pull
 from fastlane.models.retry import FailureReason
 from fastlane.models.run_figures import ended_runs, middle, run_time
-from fastlane.models.schedule import show_duration
+from fastlane.models.schedule import Overlap, show_duration
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, is_scheduled, met_other
 
@@ -155,19 +155,21 @@ def _memory(seen: Evidence) -> Iterable[Advice]:
         return
     peak = max(usage.memory_peak for _, usage in seen.measured)
     roomy, runs = _memory_step(peak * ROOM), f"{len(seen.measured)} measured runs"
+    least = max(roomy, seen.job.spec.resources.reserve_memory or 0)
+    reserved = "" if least == roomy else " (its reserve, below which no limit may be)"
     figures = {"runs": len(seen.measured), "peakBytes": peak, **({} if limit is None else {"limitBytes": limit})}
     words = f"the most memory that samples of {runs} showed is {_mebibytes(peak)}"
     if limit is None:
-        change = f"set resources.memory to {show_size(roomy)}, so that one run that goes astray does not take its node's memory"
+        change = f"set resources.memory to {show_size(least)}{reserved}, so that one run that goes astray does not take its node's memory"
         code = AdviceCode.MEMORY_WITHOUT_LIMIT
-        yield Advice(code, f"{words}, and nothing limits it", change, "resources.memory", None, show_size(roomy), figures)
+        yield Advice(code, f"{words}, and nothing limits it", change, "resources.memory", None, show_size(least), figures)
     elif peak >= NEAR * limit:
         words += f", {peak / limit:.0%} of the limit of {show_size(limit)}"
         yield _more_memory(seen, AdviceCode.MEMORY_NEAR_LIMIT, words, round(limit * ROOM), figures)
-    elif own is not None and own >= FAR * roomy:
+    elif own is not None and own >= FAR * least:
         words += f", {peak / own:.0%} of the limit of {show_size(own)}"
-        change = f"set resources.memory to {show_size(roomy)}: half as much again as that"
-        yield Advice(AdviceCode.MEMORY_FAR_BELOW_LIMIT, words, change, "resources.memory", show_size(own), show_size(roomy), figures)
+        change = f"set resources.memory to {show_size(least)}{reserved or ': half as much again as that'}"
+        yield Advice(AdviceCode.MEMORY_FAR_BELOW_LIMIT, words, change, "resources.memory", show_size(own), show_size(least), figures)
     yield from _reserve(seen, peak, roomy)
 
 
@@ -198,7 +200,9 @@ def _more_memory(seen: Evidence, code: AdviceCode, words: str, wanted: int, figu
     if value <= limit:
         change = f"let it do less at once, or have the pool's limit raised: it allows no more than {show_size(limit)}"
         return Advice(code, words, change, "resources.memory", now, None, figures)
-    return Advice(code, words, f"set resources.memory to {show_size(value)}", "resources.memory", now, show_size(value), figures)
+    rule = seen.job.spec.on_oom
+    raised = ", and onOom.max to more than that" if rule is not None and rule.max is not None and rule.max <= value else ""
+    return Advice(code, words, f"set resources.memory to {show_size(value)}{raised}", "resources.memory", now, show_size(value), figures)
 
 
 def _cpus(seen: Evidence) -> Iterable[Advice]:
@@ -208,7 +212,7 @@ def _cpus(seen: Evidence) -> Iterable[Advice]:
         return
     most, usual = max(busy), sorted(busy)[(len(busy) - 1) // 2]
     figures = {"runs": len(busy), "busyCpus": round(usual, 3), "mostBusyCpus": round(most, 3), "limitCpus": limit}
-    now, roomy = own, max(0.1, -(-most * ROOM * 10 // 1) / 10)
+    now, roomy = own, max(0.1, -(-most * ROOM * 10 // 1) / 10, seen.job.spec.resources.reserve_cpus or 0)
     if usual >= NEAR * limit:
         wanted = limit * FAR if seen.most.cpus is None else min(limit * FAR, seen.most.cpus)
         words = f"half of {len(busy)} measured runs kept {usual:.2g} processors busy or more all the time, and the limit is {limit:g}"
@@ -262,11 +266,12 @@ def _more_time(
 
 
 def _overlap(seen: Evidence) -> Iterable[Advice]:
+    schedule = seen.job.schedule
     decided = [one for one in seen.ticks if is_scheduled(one.key) and one.outcome is not Outcome.MISSED]
-    skipped = [one for one in decided if one.outcome is Outcome.SKIPPED and met_other(one)]
-    replaced = [one for one in decided if one.outcome is Outcome.REPLACED]
-    if len(decided) < LEAST_TICKS or seen.job.schedule.cron is None:
+    if len(decided) < LEAST_TICKS or schedule.cron is None:
         return
+    met = [one for one in decided if met_other(one, schedule.overlap_at(one.due))]
+    skipped, replaced = [[one for one in met if one.outcome is outcome] for outcome in (Outcome.SKIPPED, Outcome.REPLACED)]
     usual = middle([time for one in seen.runs if (time := run_time(one)) is not None])
     takes = "" if usual is None else f"; a run takes {_time(usual)} as a rule"
     figures = {"dueTimes": len(decided), **({} if usual is None else {"usualMs": usual})}
@@ -274,11 +279,11 @@ def _overlap(seen: Evidence) -> Iterable[Advice]:
     if 2 * len(skipped) >= len(decided):
         words = f"{len(skipped)} of the last {len(decided)} due times were skipped, because the run before was still under way{takes}"
         yield Advice(AdviceCode.OVERLAP_SKIPS, words, rarer, "cron", figures={**figures, "skipped": len(skipped)})
-    elif 2 * len(replaced) >= len(decided):
+    elif 2 * len(replaced) >= len(decided) and schedule.overlap is Overlap.REPLACE:
         words = f"{len(replaced)} of the last {len(decided)} due times stopped the run before{takes}"
         change = f"{rarer}, or set overlap to queue, so that a run comes to its end"
         figures["stopped"] = len(replaced)
-        yield Advice(AdviceCode.OVERLAP_STOPS, words, change, "overlap", "replace", "queue", figures)
+        yield Advice(AdviceCode.OVERLAP_STOPS, words, change, "overlap", schedule.overlap, Overlap.QUEUE, figures)
 
 
 def _retries(seen: Evidence) -> Iterable[Advice]:

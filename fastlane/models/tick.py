@@ -219,9 +219,9 @@ def meet(overlap: Overlap, others: Sequence[Execution]) -> OverlapDecision:
     return OverlapDecision(Outcome.QUEUED, f"{still}, and had to end first{by}", overlap)
 
 
-def met_other(tick: Tick) -> bool:
-    """Whether another execution of the job decided what became of it."""
-    return tick.reason is not None and BY_OVERLAP in tick.reason
+def met_other(tick: Tick, overlap: Overlap) -> bool:
+    """Whether another execution of the job decided what became of it, by this rule."""
+    return tick.reason is not None and f"{BY_OVERLAP}{overlap})" in tick.reason
 
 
 def awaited(job: Job | None, waiting: Execution, others: Sequence[Execution]) -> list[Execution]:

@@ -134,6 +134,8 @@ FIGURES: Mapping[str, Callable[[Used], float]] = {
 }
 """Each figure by its name in answers, which is its column's in CSV, too."""
 
+NO_VALUE = "(none)"
+"""In CSV, what stands for executions without such a label, or without a pool."""
 FORMULA = re.compile(r"[\s\x00-\x1f]*[=+\-@＝＋－＠]")
 """How a cell begins that a spreadsheet would take for a formula."""
 
@@ -144,10 +146,11 @@ def csv_cell(text: str) -> str:
 
 
 def usage_csv(by: str, rows: Iterable[UsedBy]) -> str:
-    """A table by RFC 4180, with a heading. The first column is named after what it is by; it is empty where there is no value."""
+    """A table by RFC 4180, with a heading. The first column is named after what it is by; it says ``NO_VALUE`` where there is none. All
+    cells have quotes: a spreadsheet that separates cells by another character finds none inside a value."""
     text = io.StringIO()
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow([csv_cell(by), *FIGURES])
     for row in rows:
-        writer.writerow([csv_cell(row.value or ""), *(f"{read(row.used):.10g}" for read in FIGURES.values())])
+        writer.writerow([csv_cell(NO_VALUE if row.value is None else row.value), *(f"{read(row.used):.10g}" for read in FIGURES.values())])
     return text.getvalue()

@@ -383,6 +383,7 @@ class Handler(RequestHandler):
         self.resource = resource
         self.path_parameters = path
         self.near = near
+        self._list_size = 0
         limit = self.config.max_body if resource.keeps_body else None
         self._body = RequestBody(self.context.traffic.memory, limit, self._stream, partial(_owner_of, self.context, self.request))
 
@@ -554,8 +555,9 @@ class Handler(RequestHandler):
             turns.give_back(turn)
 
     def note_size(self, size: int) -> None:
-        """Remembers how many bytes this list took, for its next turn."""
-        self.context.traffic.lists.note(self.request.uri or "", size)
+        """Remembers how many bytes this list took, for its next turn; the most of what is noted counts."""
+        self._list_size = max(self._list_size, size)
+        self.context.traffic.lists.note(self.request.uri or "", self._list_size)
 
     def _check_body(self) -> None:
         if self._body.too_large:

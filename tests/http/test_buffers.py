@@ -17,12 +17,13 @@ from tornado.iostream import IOStream
 from fastlane.storage import pages
 from fastlane.web import server as web_server
 from fastlane.web.http import connection
-from fastlane.web.http.connection import LARGE_TURN, TURNS, HeldMemory, ListTurns, Turn
+from fastlane.web.http.connection import LARGE_TURN, SMALL, TURNS, HeldMemory, ListTurns, Turn
 from tests.http.test_attacks import OK, calm
 from tests.http.test_room import Client, limit_sending
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, intercept
+from tests.support.past_runs import add_runs
 from tests.support.redis import RealRedis
 from tests.support.waiting import until
 
@@ -413,6 +414,34 @@ async def test_many_who_ask_for_events_that_few_pass_have_few_read_at_once(serve
         go.set()
     assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
     assert most == 3 * AT_ONCE
+
+
+@pytest.mark.parametrize("whose", ["all", "job"])
+async def test_many_who_ask_for_advice_have_few_histories_read_at_once_however_short_it_is(server: Fastlane, whose: str) -> None:
+    reply = await server.enqueue("task", cron="0 0 1 1 *")
+    await add_runs(server.store, reply["jobId"], [{}] * 5, 1_700_000_000_000)
+    url = "/advice" if whose == "all" else f"{reply['jobUrl']}advice"
+    assert len((await server.get(url)).body) < SMALL
+    under_way, most = 0, 0
+    go = asyncio.Event()
+
+    async def slowly(call: Call) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await go.wait()
+        under_way -= 1
+        return await call.carry()
+
+    intercept(server.store, "list_executions_of", slowly)
+    asked = [asyncio.ensure_future(server.get(url)) for _ in range(20)]
+    waiting = server.context.traffic.lists.waiting
+    try:
+        await until(lambda: len(waiting) + most == 20, lambda: f"{len(waiting)} wait, and {most} are read")
+        assert most == AT_ONCE
+    finally:
+        go.set()
+    assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
 
 
 async def test_a_request_with_very_many_headers_is_refused(server: Fastlane) -> None:

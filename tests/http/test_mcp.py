@@ -1,6 +1,8 @@
 """``/mcp``: a program that talks looks at jobs and runs them, with its caller's rights and no others; and what it may send wrong."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import pytest
 from fastlane import __version__
 from fastlane.mcp.tools import LIMIT, ROWS
 from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.retention import HOUR
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.mcp_client import EARLIER, MODERN, McpOverHttp, modern_params, request
+from tests.support.past_runs import add_runs
 from tests.support.redis import RealRedis
 
 READ_TOOLS = {
@@ -128,6 +132,30 @@ async def test_a_list_that_is_too_long_comes_in_smaller_pages_and_no_row_is_lost
         assert len(rows) < int(ROWS)
         after = {"after": more[0].rpartition("after=")[2]}
     assert found == made[::-1]
+
+
+async def test_pieces_of_usage_go_on_in_the_range_of_the_first_one(open_server, monkeypatch):
+    monkeypatch.setattr("fastlane.web.routes.trends.MOST_LOOKED_AT", 2)
+    made, now = await open_server.enqueue("task", manual=True), time.time_ns() // 1_000_000
+    await add_runs(open_server.store, made["jobId"], [{}] * 5, now - HOUR)
+    program, arguments, counts, ranges = McpOverHttp(open_server), {"by": "task", "since": "2h"}, list[int](), set()
+    while True:
+        text, *more = await program.call("getUsage", **arguments)
+        piece = json.loads(text)
+        counts.append(piece["executions"])
+        ranges.add((piece["since"], piece["until"]))
+        if not more:
+            break
+        arguments |= dict(pair.split("=") for pair in more[0].split() if "=" in pair)
+        await asyncio.sleep(0.01)
+    assert (counts, len(ranges)) == ([2, 2, 1], 1)
+
+
+async def test_what_an_operation_needs_in_its_query_is_a_needed_argument(open_server):
+    answer = await McpOverHttp(open_server).send(request("tools/list"))
+    needed = {tool["name"]: tool["inputSchema"]["required"] for tool in answer.json["result"]["tools"]}
+    assert (needed["getUsage"], needed["listAdvice"], needed["getAdvice"]) == (["by"], [], ["task", "job"])
+    assert await McpOverHttp(open_server).refusal("getUsage") == "by: is missing"
 
 
 async def test_a_long_log_comes_from_its_end_with_the_way_to_what_is_before(open_server):

@@ -1,12 +1,16 @@
 """What jobs took over their runs: ``GET …/stats``."""
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fastlane.models.paging import Window
 from fastlane.models.status import Status
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Call, intercept
 from tests.support.past_runs import add_runs
 from tests.support.redis import RealRedis
 
@@ -90,6 +94,25 @@ async def test_advice_on_all_jobs_comes_in_pages_of_few_jobs(server: Fastlane) -
     assert (await server.get("/advice?perPage=21")).status == 400
 
 
+async def test_advice_on_a_job_with_large_executions_is_from_fewer_of_them_and_keeps_no_other_job_back(
+    server: Fastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 100_000)
+    made = []
+    for size in (4_000, 40_000, 1):
+        made.append(await server.enqueue("big", cron="0 0 1 1 *", resources={"memory": "2g"}, command=["x" * size]))
+        await add_runs(server.store, made[-1]["jobId"], [{"memory": 2**20}] * 30, LONG_AGO)
+    answers = [await server.get(reply["jobUrl"] + "advice") for reply in made]
+    assert [(answer.status, answer.json["executions"], len(answer.json["advice"])) for answer in answers] == [
+        (200, 20, 1),
+        (200, 1, 0),
+        (200, 30, 1),
+    ]
+    assert answers[1].json["ticks"] == 30
+    found = (await server.get("/advice")).json
+    assert (found["jobs"], [row["jobId"] for row in found["items"]]) == (3, [made[2]["jobId"], made[0]["jobId"]])
+
+
 async def spend(server: Fastlane) -> None:
     """Runs of two teams and of none: 3 hours, 1 hour, and half an hour."""
     for team, seconds, memory in (("data", 3_600, 2**30), ("web", 3_600, None), (None, 1_800, None)):
@@ -129,7 +152,39 @@ async def test_a_range_of_usage_ends_before_its_second_moment(server: Fastlane) 
     await add_runs(server.store, reply["jobId"], [{}] * 3, 1_700_000_040_000)
     query = "since=1700000040&until=1700000160"
     assert (await server.get(f"/usage?by=task&{query}")).json["executions"] == 2
-    assert "2,0,2,2" in (await server.get(f"/usage?by=task&{query}&format=csv")).body.decode()
+    assert '"2","0","2","2"' in (await server.get(f"/usage?by=task&{query}&format=csv")).body.decode()
+
+
+async def test_usage_of_large_executions_is_read_in_small_steps_and_its_pieces_end_early(
+    server: Fastlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page has 10 of the first job, and two of the other."""
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 12_000)
+    monkeypatch.setattr("fastlane.services.reads.usage.STEPS_OF_PIECE", 4)
+    for task, size in (("some", 1_000), ("large", 4_500)):
+        reply = await server.enqueue(task, cron="0 0 1 1 *", command=["x" * size])
+        await add_runs(server.store, reply["jobId"], [{"seconds": 1}] * 30, LONG_AGO)
+    windows, whole = list[Window](), {}
+
+    async def noted(call: Call) -> Any:
+        windows.append(call.arguments[1])
+        return await call.carry()
+
+    intercept(server.store, "list_executions", noted)
+    for task, step, refused in (("some", 5, 2), ("large", 1, 3)):
+        url, pieces = f"/usage?by=task&task={task}&{RANGE}", list[int]()
+        while url is not None:
+            windows.clear()
+            answer = await server.get(url)
+            assert answer.status == 200, answer.json
+            url, piece = answer.json["nextUrl"], answer.json["executions"]
+            pieces.append(piece)
+            sizes = [window.per_page for window in windows]
+            assert sizes[refused:] == [step] * len(sizes[refused:]), "a step that is too large is tried once"
+        whole[task] = pieces
+    assert whole == {"some": [20, 10], "large": [*[4] * 7, 2]}
+    table = await server.get(f"/usage?by=task&{RANGE}&format=csv")
+    assert [row.split(",")[:2] for row in table.body.decode().splitlines()[1:]] == [['"large"', '"30"'], ['"some"', '"30"']]
 
 
 async def test_usage_is_one_table_in_csv_without_formulas(server: Fastlane) -> None:
@@ -140,10 +195,10 @@ async def test_usage_is_one_table_in_csv_without_formulas(server: Fastlane) -> N
         answer = await server.get(f"/usage?by=team&{RANGE}{query}", headers=headers)
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
         assert "Accept" in answer.headers["Vary"]
-        rows = answer.body.decode().splitlines()
-        assert rows[0].startswith("team,executions,failures,runs,containerSeconds,")
-        assert rows[1] == "data,4,1,3,10800,3,10800,180,3,3,10800,6"
-        assert [row.partition(",")[0] for row in rows[2:]] == ["web", "", "'=HYPERLINK(1)"]
+        rows = list(csv.reader(answer.body.decode().splitlines()))
+        assert rows[0][:5] == ["team", "executions", "failures", "runs", "containerSeconds"]
+        assert rows[1] == ["data", "4", "1", "3", "10800", "3", "10800", "180", "3", "3", "10800", "6"]
+        assert [row[0] for row in rows[2:]] == ["web", "(none)", "'=HYPERLINK(1)"]
     assert (await server.get(f"/usage?by=team&{RANGE}", headers={"Accept": "text/csv, application/json"})).json["by"] == "team"
 
 

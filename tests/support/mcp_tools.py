@@ -67,7 +67,9 @@ def _row(offer: Offer, document: Json) -> Json:
     named = [row for row in named if row["in"] == "path" or row["name"] in offer.arguments]
     found = {NAMES.get(row["name"], row["name"]): (row["in"], row["name"], row) for row in named}
     found |= {name: ("body", name, row) for name, row in _body(operation, document) if name in offer.arguments}
-    required = [name for name, (place, key, _) in found.items() if place == "path" and f"{{{key}}}" in path]
+    required = [
+        name for name, (place, key, row) in found.items() if (f"{{{key}}}" in path if place == "path" else row.get("required") is True)
+    ]
     properties = {name: _schema(row) for name, (_, _, row) in found.items()}
     return {
         "name": offer.id,

@@ -6,6 +6,7 @@ Lists over several tasks take ``visible``, a regular expression of the task ids 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fastlane.clock import unless_cancelled
 from fastlane.errors import Fault, Invalid, NotFound
@@ -19,6 +20,7 @@ from fastlane.models.pool import Pool
 from fastlane.models.retention import HOUR, MOST_HOURS, HourCount, WantedHours, all_hours, hour_of
 from fastlane.models.tick import Tick
 from fastlane.services.parts import Service
+from fastlane.services.reads.fitting import fitting
 from fastlane.storage.base import ExecutionStore, LogStore, find_execution, find_job
 from fastlane.streams.reader import read_slices
 
@@ -172,7 +174,8 @@ class Lists(Service):
     async def task(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int] = ()) -> TaskJobsView:
         """A task with a page of its jobs, those with the wanted statuses and label. When they are too large for a page, tries these smaller
         ones."""
-        both = asyncio.gather(self._store.task(task_id), self._jobs(task_id, window, wanted, fewer), return_exceptions=True)
+        page = fitting(lambda some: self._jobs(task_id, some, wanted), window, fewer)
+        both = asyncio.gather(self._store.task(task_id), page, return_exceptions=True)
         task, jobs = await unless_cancelled(both)  # at once: a store can share what both read
         if isinstance(task, BaseException):
             raise task
@@ -192,7 +195,7 @@ class Lists(Service):
         found, statuses = _MatchingPage(window), dict[str, str]()
         looked, part = 0, Window(1, LOOKED_AT[0])
         while True:
-            some = await self._some_jobs(wanted, part, LOOKED_AT[1:])
+            some = await fitting(partial(self._store.list_all_jobs, wanted), part, LOOKED_AT)
             for job in filter(matches, some.rows):
                 found.add(job)
             statuses |= {job.id: some.statuses[job.id] for job in found.rows if job.id in some.statuses}
@@ -203,15 +206,6 @@ class Lists(Service):
                 raise Invalid([Fault("query", TOO_MANY_JOBS)])
             part = replace(some.window, after=some.next)
         return await self._view(found.page(statuses), is_by_status=bool(wanted.statuses))
-
-    async def _some_jobs(self, wanted: WantedJobs, window: Window, fewer: Sequence[int]) -> JobPage:
-        """A page of jobs; when they are too large for it, a smaller one."""
-        try:
-            return await self._store.list_all_jobs(wanted, window)
-        except Invalid:
-            if not fewer:
-                raise
-            return await self._some_jobs(wanted, replace(window, per_page=fewer[0]), fewer[1:])
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
@@ -246,14 +240,9 @@ class Lists(Service):
         statuses = page.statuses if is_by_status else {}
         return page.of(await view_jobs(self._store, await self._calendars.jobs(page.rows), self._clock.now(), self._pools, statuses))
 
-    async def _jobs(self, task_id: str, window: Window, wanted: WantedJobs, fewer: Sequence[int]) -> Page[JobView]:
-        try:
-            page = await self._store.list_jobs(task_id, window, statuses=wanted.statuses, label=wanted.label)
-            return await self._view(page, is_by_status=bool(wanted.statuses))
-        except Invalid:
-            if not fewer:
-                raise
-            return await self._jobs(task_id, replace(window, per_page=fewer[0]), wanted, fewer[1:])
+    async def _jobs(self, task_id: str, window: Window, wanted: WantedJobs) -> Page[JobView]:
+        page = await self._store.list_jobs(task_id, window, statuses=wanted.statuses, label=wanted.label)
+        return await self._view(page, is_by_status=bool(wanted.statuses))
 
 
 @dataclass(slots=True)

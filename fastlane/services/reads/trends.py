@@ -4,6 +4,7 @@ whatever is stored, and its figures count these rows only."""
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastlane.clock import unless_cancelled
 from fastlane.models.advice import LEAST_RETRIED, MOST_EXECUTIONS, Advice, Evidence, advise
@@ -13,10 +14,13 @@ from fastlane.models.pool import pool_for
 from fastlane.models.run_figures import Figures, Measure, ended_runs, figures
 from fastlane.models.status import Status
 from fastlane.services.parts import Service
+from fastlane.services.reads.fitting import fitting
 from fastlane.storage.base import find_job
 
 AT_ONCE = 4
 """Jobs whose history is read at once."""
+FEWER_EXECUTIONS = (50, 20, 5, 1)
+"""Executions of a job that are looked at when more are too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,11 @@ class AdviceView:
 
 @dataclass(frozen=True, slots=True)
 class AdvicePage:
-    """A page of jobs, and the advice on them, as far as there is any."""
+    """A page of jobs, and the advice on them, as far as there is any. ``executions``: how many were looked at."""
 
     page: JobPage
     views: Sequence[AdviceView]
+    executions: int
 
 
 class Trends(Service):
@@ -77,11 +82,11 @@ class Trends(Service):
             some = jobs[start : start + AT_ONCE]
             found = await unless_cancelled(asyncio.gather(*(self._advice(job, hard_timeout) for job in some)))
             views.extend(found)
-        return AdvicePage(page, [view for view in views if view.advice])
+        return AdvicePage(page, [view for view in views if view.advice], sum(view.executions for view in views))
 
     async def _advice(self, job: Job, hard_timeout: float) -> AdviceView:
         window = Window(1, MOST_EXECUTIONS)
-        executions = (await self._store.list_executions_of(job.id, window)).rows
+        executions = (await fitting(partial(self._store.list_executions_of, job.id), window, FEWER_EXECUTIONS)).rows
         ticks = (await self._store.list_ticks(job.id, window)).rows
         pool = pool_for(self._pools, job.task_id)
         longest = hard_timeout if pool is None or pool.hard_timeout is None else pool.hard_timeout

@@ -7,7 +7,9 @@ stands in their specs and in the pools' limits of now.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.job import Execution
@@ -15,9 +17,12 @@ from fastlane.models.paging import After, Page, Wanted, Window
 from fastlane.models.status import FINAL
 from fastlane.models.usage import UsageSum, UsedBy, read_grouping, value_of
 from fastlane.services.parts import Service
+from fastlane.services.reads.fitting import fitting
 
-STEPS = (500, 50, 5)
+STEPS = (500, 50, 5, 1)
 """Executions that are read at a time; fewer when they are large."""
+STEPS_OF_PIECE, STEPS_KEPT = 20, 100
+"""Steps after which a piece of large executions ends; and after which a table tries larger ones again."""
 ADDED = 100
 """Executions that are added up between two turns of others."""
 MOST_VALUES = 1_000
@@ -57,12 +62,12 @@ class UsageSums(Service):
     """Sums executions that have ended. Raises StoreDown."""
 
     async def piece(self, wanted: WantedUsage, most: int, after: tuple[int, str] | None = None) -> UsagePiece:
-        """The sums of the next executions, ``most`` of them and ``MOST_VALUES`` values at most."""
+        """The sums of the next executions, ``most`` of them and ``MOST_VALUES`` values at most; of large ones, a few steps."""
         total, executions, last = self._sum(wanted, MOST_VALUES), 0, after
         earliest = None
         async with aclosing(self._ended(wanted, after, most + 1)) as rows:
-            async for one in rows:
-                if executions >= most or not total.add(one):
+            async for step, one in rows:
+                if executions >= min(most, step * STEPS_OF_PIECE) or not total.add(one):
                     return UsagePiece(wanted, total.rows, executions, earliest, last)
                 executions, earliest, last = executions + 1, one.scheduled_for, (one.scheduled_for, one.id)
         return UsagePiece(wanted, total.rows, executions, earliest, None)
@@ -77,7 +82,7 @@ class UsageSums(Service):
             raise Invalid([Fault("since", words)])
         total = self._sum(wanted, MOST_VALUES_IN_TABLE)
         async with aclosing(self._ended(wanted, None)) as rows:
-            async for one in rows:
+            async for _, one in rows:
                 if not go_on():
                     return None
                 if not total.add(one):
@@ -90,25 +95,21 @@ class UsageSums(Service):
 
     async def _ended(
         self, wanted: WantedUsage, after: tuple[int, str] | None, most: int = MOST_IN_TABLE
-    ) -> AsyncGenerator[Execution, None]:
-        """The executions that have ended, the latest due first: ``most`` at least, if there are as many."""
+    ) -> AsyncGenerator[tuple[int, Execution], None]:
+        """The executions that have ended, the latest due first: ``most`` at least, if there are as many. Each with the step in which it was
+        read: a step that was small enough is kept, since each larger one is read in vain."""
         place: After | None = After(0, (wanted.until, "") if after is None else after)
-        while place is not None:
-            page = await self._some(wanted, Window(1, min(STEPS[0], most), place), STEPS[1:])
+        for steps in count():
+            if place is None:
+                return
+            if steps % STEPS_KEPT == 0:
+                step = min(STEPS[0], most)
+            page = await fitting(partial(self._page, wanted), Window(1, step, place), STEPS)
+            step, place = page.window.per_page, page.next
             for number, one in enumerate(page.rows, 1):
-                yield one
+                yield step, one
                 if number % ADDED == 0:
                     await asyncio.sleep(0)
-            place = page.next
-
-    async def _some(self, wanted: WantedUsage, window: Window, fewer: Sequence[int]) -> Page[Execution]:
-        """A page of executions; when they are too large for it, a smaller one."""
-        try:
-            return await self._page(wanted, window)
-        except Invalid:
-            if not fewer:
-                raise
-            return await self._some(wanted, replace(window, per_page=fewer[0]), fewer[1:])
 
     async def _page(self, wanted: WantedUsage, window: Window, since: int | None = None) -> Page[Execution]:
         first = wanted.since if since is None else since

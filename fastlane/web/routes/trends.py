@@ -26,6 +26,8 @@ from fastlane.web.routing import Answer, route
 RUNS = 100
 """Executions of a page of figures, unless the query says otherwise; and the most."""
 ENDED = tuple(sorted(FINAL))
+EXECUTION_SIZE = 160 * 1024
+"""Bytes that an execution may take which is looked at for advice, however short that is: 100 of them have up to 16 MiB of specs."""
 
 STATS_QUERY = {
     "status": ApiParameter(
@@ -50,10 +52,13 @@ async def get_stats(handler: Handler, task_id: str, job_id: str) -> object:
 
 @route("GET", JOB + "/advice", "getAdvice", JOB_ADVICE, refusals=(404,))
 async def get_advice(handler: Handler, task_id: str, job_id: str) -> object:
-    """What the job's newest 100 executions and due times say about its definition: limits far from use, a timeout that is never near, due
-    times that are always skipped, retries that never help. Each piece of advice has its figures, and a value to try where one follows
-    from them."""
-    return await handler.services.trends.advice(task_id, job_id, handler.config.hard_timeout)
+    """What the job's newest 100 executions (fewer large ones) and due times say about its definition: limits far from use, a timeout that
+    is never near, due times that are always skipped, retries that never help. Each piece of advice has its figures, and a value to try
+    where one follows from them."""
+    async with handler.in_turn():
+        view = await handler.services.trends.advice(task_id, job_id, handler.config.hard_timeout)
+        handler.note_size(view.executions * EXECUTION_SIZE)
+    return view
 
 
 MOST_JOBS, USUAL_JOBS = 20, 10
@@ -69,6 +74,7 @@ async def list_advice(handler: Handler) -> object:
     task_id, window = read_all(lambda: read_task(handler.query), lambda: url.window(handler.query, default=USUAL_JOBS, most=MOST_JOBS))
     wanted = WantedJobs(task_id=task_id, visible=handler.visible_tasks)
     found = await handler.services.trends.advice_on(wanted, window, handler.config.hard_timeout)
+    handler.note_size(found.executions * EXECUTION_SIZE)
     return Listing(url, found.page, found)
 
 

@@ -9,8 +9,8 @@ from fastlane.models.container import Resources
 from fastlane.models.cron import Cron
 from fastlane.models.job import Failure, Job, Spec, Usage
 from fastlane.models.pool import Pool, Pull
-from fastlane.models.retry import FailureReason
-from fastlane.models.schedule import Overlap, Schedule, ScheduleKind
+from fastlane.models.retry import FailureReason, OnOom
+from fastlane.models.schedule import EntryRules, Overlap, Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, cron_key, make_tick, meet
 from fastlane.web.api.job import JOB_BODY
@@ -64,6 +64,10 @@ EXIT = {"status": Status.FAILED, "failure": Failure(FailureReason.EXIT, "it fail
 BUSY = {"status": Status.DONE, "ms": 60_000}
 MET = meet(Overlap.SKIP, [make_execution(status=Status.RUNNING)])
 MET_AND_STOPPED = meet(Overlap.REPLACE, [make_execution(status=Status.RUNNING)])
+QUEUED = meet(Overlap.QUEUE, [make_execution(status=Status.RUNNING), make_execution(status=Status.ENQUEUED, waits=Overlap.QUEUE)])
+SKIPPED = {"outcome": MET.outcome, "reason": MET.reason}
+STOPPED = {"outcome": MET_AND_STOPPED.outcome, "reason": MET_AND_STOPPED.reason, "status": Status.STOPPED}
+SKIPPING, QUEUEING, REPLACING = [replace(NIGHTLY, overlap=one) for one in (Overlap.SKIP, Overlap.QUEUE, Overlap.REPLACE)]
 CASES: dict[AdviceCode, tuple[Job, list[dict], int, object]] = {
     AdviceCode.MEMORY_RAN_OUT: (job(resources=limited(256 * MIB)), [OOM] * 2, 2, "512MiB"),
     AdviceCode.MEMORY_NEAR_LIMIT: (job(resources=limited(256 * MIB)), [{"memory": 240 * MIB}] * 10, 10, "384MiB"),
@@ -80,10 +84,10 @@ CASES: dict[AdviceCode, tuple[Job, list[dict], int, object]] = {
     AdviceCode.TIMEOUT_REACHED: (job(timeout=60_000), [{"status": Status.TIMEDOUT, "ms": 60_000}] * 2, 2, "2m"),
     AdviceCode.TIMEOUT_NEAR: (job(timeout=60_000), [{"ms": 50_000}] * 10, 10, "2m"),
     AdviceCode.TIMEOUT_FAR: (job(timeout=HOUR), [{"ms": 50_000}] * 20, 20, "3m"),
-    AdviceCode.OVERLAP_SKIPS: (job(), [{"outcome": MET.outcome, "reason": MET.reason}] * 10, 10, None),
+    AdviceCode.OVERLAP_SKIPS: (job(SKIPPING), [SKIPPED] * 10, 10, None),
     AdviceCode.OVERLAP_STOPS: (
-        job(),
-        [{"outcome": MET_AND_STOPPED.outcome, "reason": MET_AND_STOPPED.reason, "status": Status.STOPPED}] * 10,
+        job(REPLACING),
+        [STOPPED] * 10,
         10,
         "queue",
     ),
@@ -147,6 +151,44 @@ def test_nothing_is_suggested_beyond_what_the_pool_allows():
     assert (none.suggested, none.now, "the pool's limit raised" in none.change) == (None, None, True)
     (slow,) = advice_on(job(), [{"status": Status.TIMEDOUT, "ms": LONGEST}] * 3)
     assert (slow.suggested, "hard_timeout" in slow.change) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("resources", "runs", "code", "suggested"),
+    [
+        (limited(GIB, reserve_memory=256 * MIB), {"memory": 100 * MIB}, AdviceCode.MEMORY_FAR_BELOW_LIMIT, "256MiB"),
+        (limited(400 * MIB, reserve_memory=256 * MIB), {"memory": 100 * MIB}, AdviceCode.MEMORY_FAR_BELOW_LIMIT, None),
+        (limited(reserve_memory=GIB), {"memory": 100 * MIB}, AdviceCode.MEMORY_WITHOUT_LIMIT, "1GiB"),
+        (limited(GIB, 4.0, reserve_cpus=1.25), {**BUSY, "memory": GIB, "cpu": 18_000}, AdviceCode.CPUS_FAR_BELOW_LIMIT, 1.25),
+        (limited(GIB, 4.0, reserve_cpus=4.0), {**BUSY, "memory": GIB, "cpu": 18_000}, AdviceCode.CPUS_FAR_BELOW_LIMIT, None),
+    ],
+)
+def test_no_limit_below_what_is_reserved_is_suggested_because_it_is_refused(resources, runs, code, suggested):
+    found = [one.suggested for one in advice_on(job(resources=resources), [runs] * 10) if one.code == code]
+    assert found == ([] if suggested is None else [suggested])
+    if suggested is not None:
+        field, reserved = ("memory", resources.reserve_memory) if "memory" in code else ("cpus", resources.reserve_cpus)
+        JOB_BODY.read_whole({"image": "ubuntu", "resources": {field: suggested, "reserve": {field: reserved}}})
+
+
+def test_a_limit_that_leaves_a_retry_no_more_memory_is_suggested_with_a_word_on_that():
+    resources = limited(256 * MIB)
+    (more,) = advice_on(job(resources=resources, retries=1, on_oom=OnOom(2, 512 * MIB)), [OOM] * 2)
+    assert (more.suggested, more.change) == ("512MiB", "set resources.memory to 512MiB, and onOom.max to more than that")
+    (other,) = advice_on(job(resources=resources, retries=1, on_oom=OnOom(2, GIB)), [OOM] * 2)
+    assert other.change == "set resources.memory to 512MiB"
+
+
+def test_due_times_that_an_earlier_rule_for_overlap_decided_are_no_sign():
+    assert codes(job(REPLACING), [STOPPED] * 12) == [AdviceCode.OVERLAP_STOPS]
+    assert codes(job(SKIPPING), [SKIPPED] * 12) == [AdviceCode.OVERLAP_SKIPS]
+    (second,) = advice_on(job(QUEUEING), [{"outcome": QUEUED.outcome, "reason": QUEUED.reason}] * 10)
+    assert second.code == AdviceCode.OVERLAP_SKIPS
+    for schedule in (NIGHTLY, QUEUEING):
+        assert codes(job(schedule), [STOPPED] * 12) == []
+        assert codes(job(schedule), [SKIPPED] * 12) == []
+    of_one_entry = replace(NIGHTLY, rules=(EntryRules(overlap=Overlap.REPLACE),))
+    assert codes(job(of_one_entry), [STOPPED] * 12) == []
 
 
 def test_one_retry_that_helped_or_another_reason_is_no_case_against_retries():

@@ -71,7 +71,21 @@ def test_no_cell_begins_a_formula(text):
     assert heading == ["team", *FIGURES]
     assert first[0] == f"'{text}"
     assert second[:5] == ['plain "quoted", text', "0", "0", "2", "1.5"]
-    assert none[0] == ""
+    assert none[0] == "(none)"
+
+
+def test_a_spreadsheet_that_separates_by_semicolons_finds_no_cell_in_a_value():
+    value = """x;=1+cmd|' /C calc'!A0"""
+    text = usage_csv("team;=1", [UsedBy(value, Used())])
+    for separator in (";", "\t", ","):
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        assert [row[0].startswith(start) for row, start in zip(rows, ("team;=1", value), strict=True)] == [True, True]
+        assert [cell for row in rows for cell in row if cell.startswith("=")] == []
+
+
+def test_a_label_without_text_is_another_value_than_none():
+    rows = list(csv.reader(io.StringIO(usage_csv("team", [UsedBy("", Used()), UsedBy(None, Used())]), newline="")))
+    assert [row[0] for row in rows[1:]] == ["", "(none)"]
 
 
 def test_an_ordinary_text_stays_as_it_is():
