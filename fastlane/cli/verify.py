@@ -12,7 +12,7 @@ from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, with_op
 from fastlane.cli.client.commands.receipts import ChainReport, NotedChain, check_by_server
 from fastlane.cli.client.output import echo
 from fastlane.cli.common import CONFIG, load_settings, say
-from fastlane.errors import FastlaneError
+from fastlane.errors import FastlaneError, NotFound
 
 GZIP = b"\x1f\x8b"
 EXPORT = b'{"export":'
@@ -157,7 +157,11 @@ async def _check_stored(receipts: Any, task: str, job: str, report: ChainReport)
     name, noted, start = f"{task}/{job}", report.noted.get(job), None
     seals, removed, faults = 0, 0, report.faults
     while True:
-        part = await receipts.check(task, job, start, (noted.number, noted.digest) if noted is not None and start is None else None)
+        try:
+            part = await receipts.check(task, job, start, (noted.number, noted.digest) if noted is not None and start is None else None)
+        except NotFound as error:  # the import ended before it
+            report.fault(name, str(error))
+            return
         seals += part.seals
         removed += part.removed
         for fault in part.faults:

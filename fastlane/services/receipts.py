@@ -114,12 +114,9 @@ class Receipts:
         text."""
         kind, place = _read_start(start)
         head = await self._seals.head(job_id)
-        known = await self._seals.after(job_id, 0, 1) if head is None else ()
-        owner = head.task_id if head is not None else known[0].task_id if known else None
+        first = await self._seals.after(job_id, 0, 1) if head is None else ()
         job = await self._store.job(job_id)
-        if job is not None:
-            owner = job.task_id
-        if owner != task_id:
+        if task_id not in {one.task_id for one in (job, head, *first) if one is not None}:
             raise NotFound(f"task {task_id!r} has no job {job_id} with receipts")
         assert self._keys
         if kind == "seals":

@@ -2,15 +2,23 @@
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastlane.clock import SystemClock
+from fastlane.models.log import STDOUT, Piece
 from fastlane.models.receipt import SealKeys
 from fastlane.sealing import LAG, Sealing
 from fastlane.storage.transfer.files import export
 from fastlane.storage.transfer.lines import write
+from tests.support.command_line import CommandLine, Done
+from tests.support.factories import chunk
 from tests.support.fastlane import Fastlane
 
 KEY = "0123456789abcdef" * 4
@@ -97,6 +105,62 @@ async def test_all_receipts_are_verified_and_a_chain_that_lost_what_was_noted_is
     assert "gone/01a23558-490d-7c39-936d-2d7536a731a4: has no chain any more" in changed.err
     chains.write_text("[]")
     assert "is neither a receipt nor a file that --save wrote" in (await line("verify", "--since", str(chains))).err
+
+
+async def test_a_chain_whose_end_says_that_it_is_another_tasks_is_checked_all_the_same(sealed, command_at):
+    line = command_at(sealed.base)
+    for task in ("backup", "other"):
+        assert (await line("run", "--task", task, "ubuntu", "--", "out", "hello\n")).code == 0
+    await Sealing(sealed.store, Later(), SealKeys([KEY])).look()
+    head = (await sealed.store.seals.heads("backup", 1))[0]
+    assert await sealed.store.seals.write_head(replace(head, task_id="other", version=head.version + 1))
+    execution = (await sealed.store.latest([head.id]))[head.id]
+    assert await sealed.store.append(chunk(execution.id, await sealed.store.log_head(execution.id), (Piece(STDOUT, 99, b"and this\n"),)))
+    for arguments, task in (((), "backup"), (("backup",), "backup"), (("other",), "other")):
+        found = await line("verify", *arguments)
+        assert found.code == 1, (arguments, found.text)
+        assert f"{task}/{head.id}: the row that says where the chain ends: was changed" in found.err
+        assert f"of execution {execution.id}: the stored log is not the one that was sealed" in found.err
+
+
+def written(rows: list[dict[str, Any]], path: Path) -> Path:
+    """A file of these lines, with counts and a digest that fit, as anyone can make it."""
+    counts = Counter(next(iter(row)) for row in rows[1:-1])
+    lines = [json.dumps(row, separators=(",", ":")) + "\n" for row in rows[:-1]]
+    end = {"counts": counts, "digest": sha256("".join(lines).encode()).hexdigest()}
+    lines.append(json.dumps({"end": {**rows[-1]["end"], **end}}, separators=(",", ":")) + "\n")
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture
+async def rows(sealed, command_at, tmp_path) -> list[dict[str, Any]]:
+    """The lines of an export with two jobs, whose seals are older than it."""
+    for text in ("one\n", "two\n"):
+        assert (await command_at(sealed.base)("run", "--task", "backup", "ubuntu", "--", "out", text)).code == 0
+    await Sealing(sealed.store, Before(), SealKeys([KEY])).look()
+    file = tmp_path / "whole.jsonl"
+    await write(export(sealed.store, version="1", installation="i", with_logs=True), file, lambda _: None)
+    return [json.loads(row) for row in file.read_bytes().splitlines()]
+
+
+async def verified(line: CommandLine, rows: list[dict[str, Any]], tmp_path: Path) -> Done:
+    keys = tmp_path / "keys"
+    keys.write_text(KEY)
+    return await line("verify", str(written(rows, tmp_path / "changed.jsonl")), "--keys", str(keys))
+
+
+async def test_each_chain_of_a_file_is_checked_or_named_whatever_its_end_says(rows, command_at, sealed, tmp_path):
+    line = command_at(sealed.base)
+    heads = [row["chain"] for row in rows if "chain" in row]
+    heads[0]["task_id"] = "other"
+    found = await verified(line, rows, tmp_path)
+    assert found.code == 1
+    assert f"other/{heads[0]['id']}: the row that says where the chain ends: was changed" in found.err
+    assert f"backup/{heads[1]['id']}: 2 seals; 0 faults" in found.text
+    found = await verified(line, [*rows[:-1], {"unknown": {}}, rows[-1]], tmp_path)
+    assert (found.code, "Traceback" in found.err) == (1, False), found.err
+    assert all(f"/{head['id']}: task '{head['task_id']}' has no job {head['id']} with receipts" in found.err for head in heads)
 
 
 async def test_an_export_is_verified_without_a_server_and_what_was_changed_in_it_is_named(sealed, command_at, tmp_path):
