@@ -158,7 +158,8 @@ class Receipts:
                 return CheckedPart(task_id, job_id, compared, 0, removed, faults, f"seals:{number}")
         if len(seals) == PAGE:
             return CheckedPart(task_id, job_id, compared, 0, removed, faults, f"seals:{number}")
-        faults += check.head_faults(head)
+        if head is not None or await self._began(job_id):
+            faults += check.head_faults(head)
         return CheckedPart(task_id, job_id, compared, 0, removed, faults, FIRST_EXECUTIONS)
 
     async def _noted_faults(self, job_id: str, noted: NotedEnd | None) -> list[SealFault]:
@@ -181,6 +182,10 @@ class Receipts:
         signatures = await self._seals.signatures([seal_id(job, end.number) for job, end in ends])
         heads = await self._seals.heads_of(sorted({job for job, _ in ends}))
         return {seal.number: end_faults(seal, signatures, heads) for seal in sound}
+
+    async def _began(self, job_id: str) -> bool:
+        """Whether a chain had begun, so that the row that says where it ends must be there: an export reads that row before the seals."""
+        return any(map(self._is_settled, await self._seals.after(job_id, 0, 1)))
 
     def _is_settled(self, seal: Seal) -> bool:
         """Whether all that a seal is about is there."""
