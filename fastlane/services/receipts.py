@@ -140,7 +140,8 @@ class Receipts:
             kind: await self._seals.rows(kind, [seal.row for seal in seals if seal.kind is kind])
             for kind in (SealKind.EXECUTION, SealKind.TICK)
         }
-        faults, read, compared, removed, bound = list[SealFault](), 0, 0, 0, await self._end_faults(seals)
+        faults = [] if number else await self._place_faults(seals)
+        read, compared, removed, bound = 0, 0, 0, await self._end_faults(seals)
         for seal in seals:
             faults += [*check.faults(seal), *bound.get(seal.number, ())]
             row = None if seal.kind is SealKind.REMOVAL else rows[seal.kind].get(seal.row)
@@ -173,9 +174,18 @@ class Receipts:
         what = "is missing: the chain had it once" if seal is None else "is not the one that the chain had once: it was replaced"
         return [SealFault(f"seal {number}", what, number)]
 
+    async def _place_faults(self, seals: Sequence[Seal]) -> list[SealFault]:
+        """What is wrong with the moment from which on rows have seals, by the first ones of a chain: none is made before it."""
+        place, sound = await self._seals.place(), self._sound(seals)
+        if place is None and sound:
+            return [SealFault(KEPT_SINCE, "is missing: it was deleted")]
+        if place is not None and any(one.sealed_at < place.since for one in sound):
+            return [SealFault(KEPT_SINCE, "has a moment after that of the first seals: it was deleted, and written anew")]
+        return []
+
     async def _end_faults(self, seals: Sequence[Seal]) -> dict[int, list[SealFault]]:
         """What is wrong with the ends of other chains that these seals bind, by the number of the seal."""
-        sound = [one for one in seals if self._is_settled(one) and self._keys.fault(one.key, one.signature, one.body) is None]
+        sound = self._sound(seals)
         ends = [(job, end) for seal in sound for job, end in bound_ends(seal).items()]
         if not ends:
             return {}
@@ -186,6 +196,10 @@ class Receipts:
     async def _began(self, job_id: str) -> bool:
         """Whether a chain had begun, so that the row that says where it ends must be there: an export reads that row before the seals."""
         return any(map(self._is_settled, await self._seals.after(job_id, 0, 1)))
+
+    def _sound(self, seals: Sequence[Seal]) -> list[Seal]:
+        """Those of which all is there, and whose signatures fit."""
+        return [one for one in seals if self._is_settled(one) and self._keys.fault(one.key, one.signature, one.body) is None]
 
     def _is_settled(self, seal: Seal) -> bool:
         """Whether all that a seal is about is there."""
@@ -216,7 +230,7 @@ class Receipts:
             return []
         fault = self._keys.fault(place.key, place.signature, place.body)
         if fault is not None:
-            return [SealFault("the row that says since when receipts are kept", fault)]
+            return [SealFault(KEPT_SINCE, fault)]
         due = [row for row in page if row.final_since is not None and place.since <= row.final_since < now - LATE]
         executions = [row.execution_id for row in due if row.execution_id is not None]
         sealed = await self._seals.sealed([*(row.id for row in due), *executions])
@@ -238,6 +252,7 @@ class Receipts:
 
 
 MISSING_LOG = "the stored log is missing, and nothing fastlane did removed it"
+KEPT_SINCE = "the row that says since when receipts are kept"
 FIRST_EXECUTIONS, FIRST_TICKS = "executions:-1:0", "ticks:-1:"
 _NUMBER = "-?[0-9]{1,18}"
 PLACE = f"^(?:seals:{_NUMBER}|executions:{_NUMBER}:{_NUMBER}|ticks:{_NUMBER}:[0-9a-f-]{{0,36}})$"

@@ -33,7 +33,7 @@ class Before(SystemClock):
 
     def now(self) -> int:
         self._asked += 1
-        return super().now() + (SOON if self._asked == 1 else -SOON)
+        return super().now() + (SOON if self._asked == 1 else -1)
 
 
 class Later(SystemClock):

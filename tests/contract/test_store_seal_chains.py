@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.models.job import Ending
 from fastlane.models.log import STDOUT, Piece
-from fastlane.models.receipt import LATE, ChainHead, SealKeys, SealKind, bound_ends
+from fastlane.models.receipt import LATE, ChainHead, SealKeys, SealKind, SealPlace, bound_ends
 from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, manual_key, tick_id
@@ -158,6 +158,11 @@ async def swap_two_seals(history: History) -> None:
     await history.edit("seals", second.id, {name: rows[0][name] for name in names})
 
 
+async def delete_since_when_and_look(history: History) -> None:
+    await history.edit("seal_place", "place", None)
+    await history.sealing.look()
+
+
 def delete(table: str, which: Callable[[History], str]) -> Callable[[History], Awaitable[None]]:
     return lambda history: history.edit(table, which(history), None)
 
@@ -207,6 +212,8 @@ TAMPERINGS: dict[str, tuple[Callable[[History], Awaitable[None]], str]] = {
     "the head is deleted": (delete("chain_heads", chain), "has no row that says where it is: it was deleted"),
     "the head is changed": (change("chain_heads", chain, number=5), "its signature does not fit what it says"),
     "since when receipts are kept": (change("seal_place", lambda _: "place", since=10**14), "since when receipts are kept"),
+    "since when receipts are kept is deleted": (delete("seal_place", lambda _: "place"), "since when receipts are kept is missing"),
+    "since when receipts are kept is written anew": (delete_since_when_and_look, "has a moment after that of the first seals"),
 }
 
 
@@ -345,6 +352,22 @@ async def test_a_chain_without_its_end_in_a_file_is_found_where_it_began_before(
     assert await faults_in_file([began, *without], other, present) == [
         "the end of the chain has no row that says where it is: it was deleted"
     ]
+
+
+async def test_a_file_without_the_line_that_says_since_when_receipts_are_kept_is_found(present, other):
+    lines = await exported(present.store)
+    began = replace(lines[0], started_at=present.clock.now() + 1)
+    without = [line for line in lines[1:] if not isinstance(line, SealPlace)]
+    assert await faults_in_file([began, *without], other, present) == [
+        "the row that says since when receipts are kept is missing: it was deleted"
+    ]
+
+
+async def test_a_store_whose_first_receipts_were_made_while_the_file_was_written_has_no_faults_there(present, other):
+    lines = await exported(present.store)
+    without = [line for line in lines if not isinstance(line, SealPlace)]
+    began = (await present.store.seals.place()).since - 1
+    assert await faults_in_file([replace(without[0], started_at=began), *without[1:]], other, present) == []
 
 
 async def test_what_was_tampered_with_before_an_export_is_found_in_the_file(present, other):
