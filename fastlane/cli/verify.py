@@ -123,14 +123,18 @@ def _of_receipt(path: Path, secrets: tuple[str, ...], log_file: Path | None) -> 
 
 async def _of_export(path: Path, secrets: tuple[str, ...], report: ChainReport) -> None:
     """Fills a store of its own, in a temporary folder, from the export, and checks all chains there."""
-    from fastlane.app import make_receipts, make_scratch_store, make_seal_keys, opened
+    from fastlane.app import make_receipts, make_scratch_store, opened
+    from fastlane.models.receipt import SealKeys
     from fastlane.storage.transfer.files import Importer
     from fastlane.storage.transfer.lines import check, read
 
+    keys, is_whole = SealKeys(secrets), True
     try:
-        check(path, lambda _: None)
+        fault = check(path, lambda _: None).fault(keys)
     except FastlaneError as error:
-        report.fault("the file", str(error))
+        fault, is_whole = str(error), False
+    if fault is not None:
+        report.fault("the file", fault)
     with tempfile.TemporaryDirectory(prefix="fastlane-verify-") as folder:
         async with opened(make_scratch_store(Path(folder))) as store:
             importer = Importer(store, as_exported=True)
@@ -140,9 +144,9 @@ async def _of_export(path: Path, secrets: tuple[str, ...], report: ChainReport) 
                     await importer.add(line)
                 await importer.finish()
             except FastlaneError as error:
-                if not report.faults:
+                if is_whole:
                     report.fault("the file", str(error))
-            receipts = make_receipts(store, make_seal_keys(secrets), importer.started_at)
+            receipts = make_receipts(store, keys, importer.started_at)
             for job, end in importer.ends.items():
                 report.chains[job] = NotedChain(*end)
                 await _check_stored(receipts, end[0], job, report)
