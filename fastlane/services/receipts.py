@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.clock import Clock
-from fastlane.errors import Conflict, Fault, Invalid, NotFound
+from fastlane.errors import ArchiveDamaged, Conflict, Fault, Invalid, NotFound
 from fastlane.models.access import may_see
 from fastlane.models.receipt import (
     LATE,
@@ -216,12 +216,18 @@ class Receipts:
 
     async def _logged(self, seal: Seal, row: SealedRow, removals: Removals) -> tuple[SealedRow, int, list[SealFault]]:
         """The row with what its log has now, the bytes of that, and what is wrong with the log's parts."""
-        digest = await self._seals.log_digest(seal.row)
         if removals.has_log(seal.number):
             return row, 0, []
-        if digest is None:
-            return row, 0, [SealFault.of(seal, MISSING_LOG)] if "log" in seal.facts else []
-        return row.with_log(digest), digest.bytes, [SealFault.of(seal, fault) for fault in digest.faults]
+        digest, what = None, MISSING_LOG if "log" in seal.facts else None
+        try:
+            digest = await self._seals.log_digest(seal.row)
+        except ArchiveDamaged as error:
+            what = f"the stored log cannot be read: {error}"
+        if digest is not None:
+            return row.with_log(digest), digest.bytes, [SealFault.of(seal, fault) for fault in digest.faults]
+        if what is None or Removals(await self._removals(seal.job_id)).has_log(seal.number):  # it was removed meanwhile
+            return row, 0, []
+        return row, 0, [SealFault.of(seal, what)]
 
     async def _unsealed(self, job_id: str, page: Sequence[HistoryRow], kind: SealKind) -> list[SealFault]:
         """The rows that should have a seal by now, and have none."""
