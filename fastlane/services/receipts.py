@@ -180,7 +180,7 @@ class Receipts:
         if place is None and sound:
             return [SealFault(KEPT_SINCE, "is missing: it was deleted")]
         if place is not None and any(one.sealed_at < place.since for one in sound):
-            return [SealFault(KEPT_SINCE, "has a moment after that of the first seals: it was deleted, and written anew")]
+            return [SealFault(KEPT_SINCE, "has a later moment than the first seals: the row was deleted and written again")]
         return []
 
     async def _end_faults(self, seals: Sequence[Seal]) -> dict[int, list[SealFault]]:
@@ -198,7 +198,7 @@ class Receipts:
         return any(map(self._is_settled, await self._seals.after(job_id, 0, 1)))
 
     def _sound(self, seals: Sequence[Seal]) -> list[Seal]:
-        """Those of which all is there, and whose signatures fit."""
+        """The seals whose rows are all there, and whose signatures fit."""
         return [one for one in seals if self._is_settled(one) and self._keys.fault(one.key, one.signature, one.body) is None]
 
     def _is_settled(self, seal: Seal) -> bool:

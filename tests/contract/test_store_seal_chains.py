@@ -213,7 +213,7 @@ TAMPERINGS: dict[str, tuple[Callable[[History], Awaitable[None]], str]] = {
     "the head is changed": (change("chain_heads", chain, number=5), "its signature does not fit what it says"),
     "since when receipts are kept": (change("seal_place", lambda _: "place", since=10**14), "since when receipts are kept"),
     "since when receipts are kept is deleted": (delete("seal_place", lambda _: "place"), "since when receipts are kept is missing"),
-    "since when receipts are kept is written anew": (delete_since_when_and_look, "has a moment after that of the first seals"),
+    "since when receipts are kept is written anew": (delete_since_when_and_look, "has a later moment than the first seals"),
 }
 
 
