@@ -174,7 +174,7 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
     from fastlane.storage.transfer.lines import check, read
 
     checked, keys = check(file, _TransferProgress("checked")), make_seal_keys(settings.receipt_keys)
-    fault = None if keys is None else checked.fault(keys)
+    fault = checked.fault(keys)
     if not settings.store_is_mongo:
         settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:

@@ -123,12 +123,11 @@ def _of_receipt(path: Path, secrets: tuple[str, ...], log_file: Path | None) -> 
 
 async def _of_export(path: Path, secrets: tuple[str, ...], report: ChainReport) -> None:
     """Fills a store of its own, in a temporary folder, from the export, and checks all chains there."""
-    from fastlane.app import make_receipts, make_scratch_store, opened
-    from fastlane.models.receipt import SealKeys
+    from fastlane.app import make_receipts, make_scratch_store, make_seal_keys, opened
     from fastlane.storage.transfer.files import Importer
     from fastlane.storage.transfer.lines import check, read
 
-    keys, is_whole = SealKeys(secrets), True
+    keys, is_whole = make_seal_keys(secrets), True
     try:
         fault = check(path, lambda _: None).fault(keys)
     except FastlaneError as error:

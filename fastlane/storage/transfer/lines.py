@@ -353,9 +353,9 @@ class Checker:
         if job_id != self._job:
             raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
 
-    def fault(self, keys: SealKeys) -> str | None:
-        """For people: what is wrong with the signature of the file; None: nothing."""
-        return None if self._end is None else self._end.fault(keys)
+    def fault(self, keys: SealKeys | None) -> str | None:
+        """For people: what is wrong with the signature of the file; None: nothing, or there are no keys to check it with."""
+        return None if self._end is None or keys is None else self._end.fault(keys)
 
     def finish(self, digest: str) -> None:
         """Raises FastlaneError when lines are missing or were changed. ``digest``: of all lines but the last one."""
