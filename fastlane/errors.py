@@ -44,6 +44,10 @@ class ArchiveDown(TransientError):
     """The archive of old logs cannot be read or written now, or does not have what it should; the message says why."""
 
 
+class ArchiveDamaged(ArchiveDown):
+    """The archive of old logs answers, and an object there is missing, or not as it was written."""
+
+
 class QueueDown(TransientError):
     """The queue (Redis) is unreachable, hangs, or refuses writes now."""
 

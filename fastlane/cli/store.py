@@ -150,20 +150,22 @@ def import_store(file: Path, config: str | None, data_dir: str | None, without_r
 
 
 async def _export(settings: "Settings", output: Path | None, *, with_logs: bool) -> None:
-    from fastlane.app import make_store, opened
+    from fastlane.app import make_seal_keys, make_store, opened
     from fastlane.storage.transfer.files import export
     from fastlane.storage.transfer.lines import write, write_to
 
     check_store(settings)
-    progress = _TransferProgress("exported")
+    progress, keys = _TransferProgress("exported"), make_seal_keys(settings.receipt_keys)
     async with opened(make_store(settings)) as store:
         exported = export(store, version=__version__, installation=settings.installation, with_logs=with_logs, on_wait=progress.waits)
         if output is None:
-            await write_to(exported, sys.stdout.buffer, progress)
+            await write_to(exported, sys.stdout.buffer, progress, keys)
             sys.stdout.buffer.flush()
         else:
-            await write(exported, output, progress)
+            await write(exported, output, progress, keys)
     progress.done("" if output is None else f" to {output}")
+    if keys is None and progress.has_receipts:
+        say("The file has receipts and is not signed, since receipt_keys is not set here: an import leaves them out.")
 
 
 async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
@@ -171,13 +173,14 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
     from fastlane.storage.transfer.files import Importer
     from fastlane.storage.transfer.lines import check, read
 
-    check(file, _TransferProgress("checked"))
+    checked, keys = check(file, _TransferProgress("checked")), make_seal_keys(settings.receipt_keys)
+    fault = checked.fault(keys)
     if not settings.store_is_mongo:
         settings.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         if ask_redis:
             await _refuse_workers(settings, stack)
-        importer = Importer(await stack.enter_async_context(opened(make_store(settings))), make_seal_keys(settings.receipt_keys))
+        importer = Importer(await stack.enter_async_context(opened(make_store(settings))), keys if fault is None else None)
         await importer.prepare()
         progress = _TransferProgress("imported")
         for line in read(file):
@@ -185,7 +188,7 @@ async def _import(settings: "Settings", file: Path, *, ask_redis: bool) -> None:
             progress(line)
         await importer.finish()
     progress.done(f" from {file}")
-    _show(importer.summary)
+    _show(importer.summary, "receipt_keys is not set here" if fault is None else f"the file {fault}")
 
 
 async def _refuse_workers(settings: "Settings", stack: AsyncExitStack) -> None:
@@ -206,7 +209,7 @@ async def _refuse_workers(settings: "Settings", stack: AsyncExitStack) -> None:
         raise FastlaneError(f"{words} alive in the installation {settings.installation!r}; stop every worker before an import")
 
 
-def _show(summary: "Summary") -> None:
+def _show(summary: "Summary", why_left_out: str) -> None:
     click.echo("All dispatch is paused. Look at what is due to run, stop or delete what should not, then `fastlane dispatch resume`.")
     if summary.due:
         click.echo(f"Due already ({summary.due}):")
@@ -224,7 +227,7 @@ def _show(summary: "Summary") -> None:
             left = f"{len(backfill.remaining):,} of {backfill.total:,} due times have not begun"
             click.echo(f"  {backfill.task_id}/{backfill.id}  {left}")
     if summary.left_out:
-        click.echo(f"Receipts that are not imported, since receipt_keys is not set here: {summary.left_out:,} seals.")
+        click.echo(f"Receipts that are not imported: {summary.left_out:,} seals, since {why_left_out}.")
 
 
 class _TransferProgress:
@@ -239,6 +242,11 @@ class _TransferProgress:
         self._counts[type(line).__name__] += 1
         if self._pace.is_due():
             say(f"{self._verb} {self._words()} so far")
+
+    @property
+    def has_receipts(self) -> bool:
+        """Whether there were any."""
+        return self._counts["Seal"] > 0
 
     def waits(self, error: str) -> None:
         """Says now and then what it waits for."""

@@ -12,7 +12,7 @@ from fastlane.cli.client.command import CONTEXT, ClientCommand, connect, with_op
 from fastlane.cli.client.commands.receipts import ChainReport, NotedChain, check_by_server
 from fastlane.cli.client.output import echo
 from fastlane.cli.common import CONFIG, load_settings, say
-from fastlane.errors import FastlaneError
+from fastlane.errors import FastlaneError, NotFound
 
 GZIP = b"\x1f\x8b"
 EXPORT = b'{"export":'
@@ -127,10 +127,13 @@ async def _of_export(path: Path, secrets: tuple[str, ...], report: ChainReport) 
     from fastlane.storage.transfer.files import Importer
     from fastlane.storage.transfer.lines import check, read
 
+    keys, is_whole = make_seal_keys(secrets), True
     try:
-        check(path, lambda _: None)
+        fault = check(path, lambda _: None).fault(keys)
     except FastlaneError as error:
-        report.fault("the file", str(error))
+        fault, is_whole = str(error), False
+    if fault is not None:
+        report.fault("the file", fault)
     with tempfile.TemporaryDirectory(prefix="fastlane-verify-") as folder:
         async with opened(make_scratch_store(Path(folder))) as store:
             importer = Importer(store, as_exported=True)
@@ -140,9 +143,9 @@ async def _of_export(path: Path, secrets: tuple[str, ...], report: ChainReport) 
                     await importer.add(line)
                 await importer.finish()
             except FastlaneError as error:
-                if not report.faults:
+                if is_whole:
                     report.fault("the file", str(error))
-            receipts = make_receipts(store, make_seal_keys(secrets), importer.started_at)
+            receipts = make_receipts(store, keys, importer.started_at)
             for job, end in importer.ends.items():
                 report.chains[job] = NotedChain(*end)
                 await _check_stored(receipts, end[0], job, report)
@@ -157,7 +160,11 @@ async def _check_stored(receipts: Any, task: str, job: str, report: ChainReport)
     name, noted, start = f"{task}/{job}", report.noted.get(job), None
     seals, removed, faults = 0, 0, report.faults
     while True:
-        part = await receipts.check(task, job, start, (noted.number, noted.digest) if noted is not None and start is None else None)
+        try:
+            part = await receipts.check(task, job, start, (noted.number, noted.digest) if noted is not None and start is None else None)
+        except NotFound as error:  # the import ended before it
+            report.fault(name, str(error))
+            return
         seals += part.seals
         removed += part.removed
         for fault in part.faults:

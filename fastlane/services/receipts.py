@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.clock import Clock
-from fastlane.errors import Conflict, Fault, Invalid, NotFound
+from fastlane.errors import ArchiveDamaged, Conflict, Fault, Invalid, NotFound
 from fastlane.models.access import may_see
 from fastlane.models.receipt import (
     LATE,
@@ -114,12 +114,9 @@ class Receipts:
         text."""
         kind, place = _read_start(start)
         head = await self._seals.head(job_id)
-        known = await self._seals.after(job_id, 0, 1) if head is None else ()
-        owner = head.task_id if head is not None else known[0].task_id if known else None
+        first = await self._seals.after(job_id, 0, 1) if head is None else ()
         job = await self._store.job(job_id)
-        if job is not None:
-            owner = job.task_id
-        if owner != task_id:
+        if task_id not in {one.task_id for one in (job, head, *first) if one is not None}:
             raise NotFound(f"task {task_id!r} has no job {job_id} with receipts")
         assert self._keys
         if kind == "seals":
@@ -143,7 +140,8 @@ class Receipts:
             kind: await self._seals.rows(kind, [seal.row for seal in seals if seal.kind is kind])
             for kind in (SealKind.EXECUTION, SealKind.TICK)
         }
-        faults, read, compared, removed, bound = list[SealFault](), 0, 0, 0, await self._end_faults(seals)
+        faults = [] if number else await self._place_faults(seals)
+        read, compared, removed, bound = 0, 0, 0, await self._end_faults(seals)
         for seal in seals:
             faults += [*check.faults(seal), *bound.get(seal.number, ())]
             row = None if seal.kind is SealKind.REMOVAL else rows[seal.kind].get(seal.row)
@@ -161,7 +159,8 @@ class Receipts:
                 return CheckedPart(task_id, job_id, compared, 0, removed, faults, f"seals:{number}")
         if len(seals) == PAGE:
             return CheckedPart(task_id, job_id, compared, 0, removed, faults, f"seals:{number}")
-        faults += check.head_faults(head)
+        if head is not None or await self._began(job_id):
+            faults += check.head_faults(head)
         return CheckedPart(task_id, job_id, compared, 0, removed, faults, FIRST_EXECUTIONS)
 
     async def _noted_faults(self, job_id: str, noted: NotedEnd | None) -> list[SealFault]:
@@ -175,15 +174,32 @@ class Receipts:
         what = "is missing: the chain had it once" if seal is None else "is not the one that the chain had once: it was replaced"
         return [SealFault(f"seal {number}", what, number)]
 
+    async def _place_faults(self, seals: Sequence[Seal]) -> list[SealFault]:
+        """What is wrong with the moment from which on rows have seals, by the first ones of a chain: none is made before it."""
+        place, sound = await self._seals.place(), self._sound(seals)
+        if place is None and sound:
+            return [SealFault(KEPT_SINCE, "is missing: it was deleted")]
+        if place is not None and any(one.sealed_at < place.since for one in sound):
+            return [SealFault(KEPT_SINCE, "has a later moment than the first seals: the row was deleted and written again")]
+        return []
+
     async def _end_faults(self, seals: Sequence[Seal]) -> dict[int, list[SealFault]]:
         """What is wrong with the ends of other chains that these seals bind, by the number of the seal."""
-        sound = [one for one in seals if self._is_settled(one) and self._keys.fault(one.key, one.signature, one.body) is None]
+        sound = self._sound(seals)
         ends = [(job, end) for seal in sound for job, end in bound_ends(seal).items()]
         if not ends:
             return {}
         signatures = await self._seals.signatures([seal_id(job, end.number) for job, end in ends])
         heads = await self._seals.heads_of(sorted({job for job, _ in ends}))
         return {seal.number: end_faults(seal, signatures, heads) for seal in sound}
+
+    async def _began(self, job_id: str) -> bool:
+        """Whether a chain had begun, so that the row that says where it ends must be there: an export reads that row before the seals."""
+        return any(map(self._is_settled, await self._seals.after(job_id, 0, 1)))
+
+    def _sound(self, seals: Sequence[Seal]) -> list[Seal]:
+        """The seals whose rows are all there, and whose signatures fit."""
+        return [one for one in seals if self._is_settled(one) and self._keys.fault(one.key, one.signature, one.body) is None]
 
     def _is_settled(self, seal: Seal) -> bool:
         """Whether all that a seal is about is there."""
@@ -200,12 +216,18 @@ class Receipts:
 
     async def _logged(self, seal: Seal, row: SealedRow, removals: Removals) -> tuple[SealedRow, int, list[SealFault]]:
         """The row with what its log has now, the bytes of that, and what is wrong with the log's parts."""
-        digest = await self._seals.log_digest(seal.row)
         if removals.has_log(seal.number):
             return row, 0, []
-        if digest is None:
-            return row, 0, [SealFault.of(seal, MISSING_LOG)] if "log" in seal.facts else []
-        return row.with_log(digest), digest.bytes, [SealFault.of(seal, fault) for fault in digest.faults]
+        digest, what = None, MISSING_LOG if "log" in seal.facts else None
+        try:
+            digest = await self._seals.log_digest(seal.row)
+        except ArchiveDamaged as error:
+            what = f"the stored log cannot be read: {error}"
+        if digest is not None:
+            return row.with_log(digest), digest.bytes, [SealFault.of(seal, fault) for fault in digest.faults]
+        if what is None or Removals(await self._removals(seal.job_id)).has_log(seal.number):  # it was removed meanwhile
+            return row, 0, []
+        return row, 0, [SealFault.of(seal, what)]
 
     async def _unsealed(self, job_id: str, page: Sequence[HistoryRow], kind: SealKind) -> list[SealFault]:
         """The rows that should have a seal by now, and have none."""
@@ -214,7 +236,7 @@ class Receipts:
             return []
         fault = self._keys.fault(place.key, place.signature, place.body)
         if fault is not None:
-            return [SealFault("the row that says since when receipts are kept", fault)]
+            return [SealFault(KEPT_SINCE, fault)]
         due = [row for row in page if row.final_since is not None and place.since <= row.final_since < now - LATE]
         executions = [row.execution_id for row in due if row.execution_id is not None]
         sealed = await self._seals.sealed([*(row.id for row in due), *executions])
@@ -236,6 +258,7 @@ class Receipts:
 
 
 MISSING_LOG = "the stored log is missing, and nothing fastlane did removed it"
+KEPT_SINCE = "the row that says since when receipts are kept"
 FIRST_EXECUTIONS, FIRST_TICKS = "executions:-1:0", "ticks:-1:"
 _NUMBER = "-?[0-9]{1,18}"
 PLACE = f"^(?:seals:{_NUMBER}|executions:{_NUMBER}:{_NUMBER}|ticks:{_NUMBER}:[0-9a-f-]{{0,36}})$"

@@ -1,16 +1,25 @@
 """``fastlane receipt`` and ``fastlane verify``: proof that a run happened, by the key alone and against the store."""
 
+import copy
 import gzip
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastlane.clock import SystemClock
+from fastlane.models.log import STDOUT, Piece
 from fastlane.models.receipt import SealKeys
 from fastlane.sealing import LAG, Sealing
 from fastlane.storage.transfer.files import export
 from fastlane.storage.transfer.lines import write
+from tests.support.command_line import CommandLine, Done
+from tests.support.factories import chunk
 from tests.support.fastlane import Fastlane
 
 KEY = "0123456789abcdef" * 4
@@ -25,7 +34,7 @@ class Before(SystemClock):
 
     def now(self) -> int:
         self._asked += 1
-        return super().now() + (SOON if self._asked == 1 else -SOON)
+        return super().now() + (SOON if self._asked == 1 else -1)
 
 
 class Later(SystemClock):
@@ -99,6 +108,89 @@ async def test_all_receipts_are_verified_and_a_chain_that_lost_what_was_noted_is
     assert "is neither a receipt nor a file that --save wrote" in (await line("verify", "--since", str(chains))).err
 
 
+async def test_a_chain_whose_end_says_that_it_is_another_tasks_is_checked_all_the_same(sealed, command_at):
+    line = command_at(sealed.base)
+    for task in ("backup", "other"):
+        assert (await line("run", "--task", task, "ubuntu", "--", "out", "hello\n")).code == 0
+    await Sealing(sealed.store, Later(), SealKeys([KEY])).look()
+    head = (await sealed.store.seals.heads("backup", 1))[0]
+    assert await sealed.store.seals.write_head(replace(head, task_id="other", version=head.version + 1))
+    execution = (await sealed.store.latest([head.id]))[head.id]
+    assert await sealed.store.append(chunk(execution.id, await sealed.store.log_head(execution.id), (Piece(STDOUT, 99, b"and this\n"),)))
+    for arguments, task in (((), "backup"), (("backup",), "backup"), (("other",), "other")):
+        found = await line("verify", *arguments)
+        assert found.code == 1, (arguments, found.text)
+        assert f"{task}/{head.id}: the row that says where the chain ends: was changed" in found.err
+        assert f"of execution {execution.id}: the stored log is not the one that was sealed" in found.err
+
+
+def written(rows: list[dict[str, Any]], path: Path) -> Path:
+    """A file of these lines, with counts and a digest that fit, as anyone can make it."""
+    counts = Counter(next(iter(row)) for row in rows[1:-1])
+    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n" for row in rows[:-1]]
+    end = {"counts": counts, "digest": sha256("".join(lines).encode()).hexdigest()}
+    lines.append(json.dumps({"end": {**rows[-1]["end"], **end}}, separators=(",", ":")) + "\n")
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture
+async def rows(sealed, command_at, tmp_path) -> list[dict[str, Any]]:
+    """The lines of an export with two jobs, whose seals are older than it."""
+    for text in ("one\n", "two\n"):
+        assert (await command_at(sealed.base)("run", "--task", "backup", "ubuntu", "--", "out", text)).code == 0
+    await Sealing(sealed.store, Before(), SealKeys([KEY])).look()
+    file = tmp_path / "whole.jsonl"
+    line = command_at(FASTLANE_STORE_URL=sealed.settings.store_url, FASTLANE_RECEIPT_KEYS=KEY)
+    exported = await line("export", "-o", str(file))
+    assert (exported.code, "not signed" in exported.err) == (0, False), exported.err
+    return [json.loads(row) for row in file.read_bytes().splitlines()]
+
+
+async def verified(line: CommandLine, rows: list[dict[str, Any]], tmp_path: Path) -> Done:
+    keys = tmp_path / "keys"
+    keys.write_text(KEY)
+    return await line("verify", str(written(rows, tmp_path / "changed.jsonl")), "--keys", str(keys))
+
+
+async def test_each_chain_of_a_file_is_checked_or_named_whatever_its_end_says(rows, command_at, sealed, tmp_path):
+    line = command_at(sealed.base)
+    heads = [row["chain"] for row in rows if "chain" in row]
+    heads[0]["task_id"] = "other"
+    found = await verified(line, rows, tmp_path)
+    assert found.code == 1
+    assert f"other/{heads[0]['id']}: the row that says where the chain ends: was changed" in found.err
+    assert f"backup/{heads[1]['id']}: 2 seals; 0 faults" in found.text
+    found = await verified(line, [*rows[:-1], {"unknown": {}}, rows[-1]], tmp_path)
+    assert (found.code, "Traceback" in found.err) == (1, False), found.err
+    assert all(f"/{head['id']}: task '{head['task_id']}' has no job {head['id']} with receipts" in found.err for head in heads)
+
+
+async def test_whatever_is_changed_in_an_export_its_signature_does_not_fit(rows, command_at, sealed, tmp_path):
+    """Also its first line: with an earlier moment there, no seal is compared with the rows, and an import would leave the seals out."""
+    line, keys = command_at(sealed.base), {"FASTLANE_RECEIPT_KEYS": KEY}
+    good = await verified(line, rows, tmp_path)
+    assert (good.code, good.text.count("2 seals; 0 faults")) == (0, 2), good.err
+    kept = await command_at(**keys)("import", str(tmp_path / "changed.jsonl"), "--without-redis", "--data-dir", "kept")
+    assert (kept.code, "Receipts that are not imported" in kept.text) == (0, False), kept.err
+    forged = copy.deepcopy(rows)
+    next(row["execution"] for row in forged if "execution" in row)["exit_code"] = 7
+    forged[0]["export"]["started_at"] = 0
+    found = await verified(line, forged, tmp_path)
+    assert (found.code, "the file: was changed: its signature does not fit what it says" in found.err) == (1, True), found.text
+    left = await command_at(**keys)("import", str(tmp_path / "changed.jsonl"), "--without-redis", "--data-dir", "left")
+    assert "Receipts that are not imported: 4 seals, since the file was changed: its signature does not fit" in left.text, left.err
+    forged[-1]["end"] |= {"key": "", "signature": ""}
+    found = await verified(line, forged, tmp_path)
+    assert (found.code, "the file: is not signed" in found.err) == (1, True), found.text
+
+
+async def test_an_export_without_keys_says_that_it_is_not_signed(rows, command_at, sealed, tmp_path):
+    unsigned = await command_at(FASTLANE_STORE_URL=sealed.settings.store_url)("export", "-o", str(tmp_path / "unsigned.jsonl"))
+    assert (unsigned.code, "The file has receipts and is not signed" in unsigned.err) == (0, True), unsigned.err
+    assert len(rows) == len((tmp_path / "unsigned.jsonl").read_bytes().splitlines())
+
+
 async def test_an_export_is_verified_without_a_server_and_what_was_changed_in_it_is_named(sealed, command_at, tmp_path):
     line = command_at(sealed.base)
     for text in ("one\n", "two\n"):
@@ -106,7 +198,7 @@ async def test_an_export_is_verified_without_a_server_and_what_was_changed_in_it
     await Sealing(sealed.store, Before(), SealKeys([KEY])).look()
     file, keys = tmp_path / "all.jsonl.gz", tmp_path / "keys"
     keys.write_text(KEY)
-    await write(export(sealed.store, version="1", installation="i", with_logs=True), file, lambda _: None)
+    await write(export(sealed.store, version="1", installation="i", with_logs=True), file, lambda _: None, SealKeys([KEY]))
     good = await line("verify", str(file), "--keys", str(keys))
     assert (good.code, good.text.count("2 seals; 0 faults")) == (0, 2), (good.text, good.err)
     rows = [json.loads(row) for row in gzip.decompress(file.read_bytes()).splitlines()]

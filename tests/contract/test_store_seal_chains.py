@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.models.job import Ending
 from fastlane.models.log import STDOUT, Piece
-from fastlane.models.receipt import LATE, SealKeys, SealKind, bound_ends
+from fastlane.models.receipt import LATE, ChainHead, SealKeys, SealKind, SealPlace, bound_ends
 from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, manual_key, tick_id
@@ -27,9 +27,9 @@ from tests.support.factories import chunk, new
 OTHER_KEYS = SealKeys(["another!" * 4])
 
 
-async def faults_of(store: Store, clock: FakeClock, keys: SealKeys = KEYS) -> list[str]:
+async def faults_of(store: Store, clock: FakeClock, keys: SealKeys = KEYS, until: int | None = None) -> list[str]:
     """What a check of every chain finds."""
-    receipts, found = Receipts(store, clock, keys), []
+    receipts, found = Receipts(store, clock, keys, until), []
     ids = {job.id: job.task_id for job in (await store.seals.all_heads(100))}
     ids |= {seal.job_id: seal.task_id for seal in await store.seals.all_seals(1000)}
     for id, task in ids.items():
@@ -158,6 +158,11 @@ async def swap_two_seals(history: History) -> None:
     await history.edit("seals", second.id, {name: rows[0][name] for name in names})
 
 
+async def delete_since_when_and_look(history: History) -> None:
+    await history.edit("seal_place", "place", None)
+    await history.sealing.look()
+
+
 def delete(table: str, which: Callable[[History], str]) -> Callable[[History], Awaitable[None]]:
     return lambda history: history.edit(table, which(history), None)
 
@@ -207,6 +212,8 @@ TAMPERINGS: dict[str, tuple[Callable[[History], Awaitable[None]], str]] = {
     "the head is deleted": (delete("chain_heads", chain), "has no row that says where it is: it was deleted"),
     "the head is changed": (change("chain_heads", chain, number=5), "its signature does not fit what it says"),
     "since when receipts are kept": (change("seal_place", lambda _: "place", since=10**14), "since when receipts are kept"),
+    "since when receipts are kept is deleted": (delete("seal_place", lambda _: "place"), "since when receipts are kept is missing"),
+    "since when receipts are kept is written anew": (delete_since_when_and_look, "has a later moment than the first seals"),
 }
 
 
@@ -322,19 +329,52 @@ async def test_an_export_without_logs_has_no_receipts(present):
     assert {"Seal", "ChainHead", "SealPlace"} <= {type(line).__name__ for line in await exported(present.store)}
 
 
+async def faults_in_file(lines: list, other: Store, present: History) -> list[str]:
+    """What a check of every chain of a file finds."""
+    importer = await imported(other, lines, None, as_exported=True)
+    assert importer.ends.keys() == {seal.job_id for seal in await other.seals.all_seals(1000)}
+    return await faults_of(other, present.clock, until=importer.started_at)
+
+
+async def test_a_chain_that_begins_while_the_file_is_written_has_no_faults_there(present, other):
+    began = present.clock.now() + 1
+    job = await other_job(present)
+    lines = await exported(present.store)
+    without = [line for line in lines[1:] if not (isinstance(line, ChainHead) and line.id == job)]
+    assert len(without) == len(lines) - 2
+    assert await faults_in_file([replace(lines[0], started_at=began), *without], other, present) == []
+
+
+async def test_a_chain_without_its_end_in_a_file_is_found_where_it_began_before(present, other):
+    lines = await exported(present.store)
+    began = replace(lines[0], started_at=present.clock.now() + 1)
+    without = [line for line in lines[1:] if not isinstance(line, ChainHead)]
+    assert await faults_in_file([began, *without], other, present) == [
+        "the end of the chain has no row that says where it is: it was deleted"
+    ]
+
+
+async def test_a_file_without_the_line_that_says_since_when_receipts_are_kept_is_found(present, other):
+    lines = await exported(present.store)
+    began = replace(lines[0], started_at=present.clock.now() + 1)
+    without = [line for line in lines[1:] if not isinstance(line, SealPlace)]
+    assert await faults_in_file([began, *without], other, present) == [
+        "the row that says since when receipts are kept is missing: it was deleted"
+    ]
+
+
+async def test_a_store_whose_first_receipts_were_made_while_the_file_was_written_has_no_faults_there(present, other):
+    lines = await exported(present.store)
+    without = [line for line in lines if not isinstance(line, SealPlace)]
+    began = (await present.store.seals.place()).since - 1
+    assert await faults_in_file([replace(without[0], started_at=began), *without[1:]], other, present) == []
+
+
 async def test_what_was_tampered_with_before_an_export_is_found_in_the_file(present, other):
     await present.edit("executions", present.executions[1].id, {"exit_code": 9})
     await present.edit("executions", present.executions[2].id, None)
     lines = await exported(present.store)
     began = present.clock.now() + 1
-    importer = await imported(other, [replace(lines[0], started_at=began), *lines[1:]], None, as_exported=True)
-    assert importer.ends[present.job.id][:2] == (present.job.task_id, 7)
-    receipts, start, found = Receipts(other, present.clock, KEYS, importer.started_at), None, []
-    while True:
-        part = await receipts.check(present.job.task_id, present.job.id, start)
-        found += [f"{one.where} {one.what}" for one in part.faults]
-        start = part.next
-        if start is None:
-            break
+    found = await faults_in_file([replace(lines[0], started_at=began), *lines[1:]], other, present)
     assert any("the field exit_code is 9, and was 0 when it was sealed" in one for one in found), found
     assert any(f"of execution {present.executions[2].id} has no row any more" in one for one in found), found

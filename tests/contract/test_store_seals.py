@@ -5,11 +5,13 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
 
-from fastlane.errors import Conflict, Invalid, NotFound
+from fastlane.archive.folder import LogFolder
+from fastlane.errors import ArchiveDown, Conflict, Invalid, NotFound
 from fastlane.models.job import Ending, Job
 from fastlane.models.job_change import unstarted_events
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
@@ -18,6 +20,8 @@ from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, manual_key, tick_id
 from fastlane.models.transitions import bind, claim, clean, end, settle
+from fastlane.scheduler.archiver import Archiver
+from fastlane.scheduler.known_workers import always
 from fastlane.sealing import Sealing
 from fastlane.services.receipts import Receipts
 from fastlane.storage.base import Deletion, Store
@@ -398,6 +402,51 @@ async def test_a_job_that_is_deleted_leaves_a_whole_chain(history, way):
     assert [one.id for one in (await history.receipts.chains(job.task_id)).heads] == [job.id]
     await history.edit("seals", seals[-1].id, None)
     assert any("is missing at the end" in words for words in await history.faults())
+
+
+@pytest.fixture
+async def archived(history, tmp_path) -> Path:
+    """The folder of the archive, in which the logs of the history are."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    history.store.log_archive.objects = LogFolder(folder)
+    await cleaned(history)
+    await Archiver(history.store.log_archive, history.clock, always, after=-1).round()
+    assert await history.faults() == []
+    history.store.log_archive._indexes._kept.clear()
+    history.store.log_archive._segments._kept.clear()
+    return folder
+
+
+async def object_of(history, folder: Path, number: int) -> Path:
+    return folder / (await history.store.log_archive.get(history.executions[number].id)).key
+
+
+async def test_an_archived_log_that_was_deleted_cut_or_damaged_is_named_and_the_rest_is_checked(history, archived):
+    for number in range(3):
+        path = await object_of(history, archived, number)
+        whole = path.read_bytes()
+        if number == 0:
+            path.unlink()
+        else:
+            path.write_bytes(whole[:-20] if number == 1 else whole[:20] + b"?" + whole[21:])
+    found = await history.faults()
+    for execution in history.executions:
+        assert any(f"of execution {execution.id} the stored log cannot be read: " in words for words in found), found
+    assert len(found) == 3
+
+
+async def test_an_archive_that_does_not_answer_is_not_a_fault(history, archived):
+    archived.rename(archived.with_name("elsewhere"))
+    with pytest.raises(ArchiveDown):
+        await history.faults()
+
+
+async def test_an_archived_log_that_may_be_missing_is_not_read(history, archived):
+    first = history.executions[0]
+    await history.sealing.before_rows(first.job_id, first.task_id, logs=[first.id])
+    (await object_of(history, archived, 0)).unlink()
+    assert await history.faults() == []
 
 
 async def test_a_job_whose_rows_are_deleted_by_hand_is_found(history):

@@ -2,10 +2,12 @@
 is checked as a whole before any line of it is imported.
 
 The first line names the format, the last one how many lines of each kind came before it and their digest, so that a cut or changed file is
-noticed. A line has one key,
-its kind. The counts of hours come before the jobs, a job before its ticks, ticks before executions, and executions before their deliveries
-and logs. Of receipts, the ends of all chains come before the seals, and the seals of a job stand together, in order. Values are written as
-``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
+noticed. Anyone can write a digest anew: it is signed where there are keys of receipts, since what a check of receipts leaves out follows
+from the moment in the first line. (A signature of that moment alone could be taken from an older export.)
+
+A line has one key, its kind. The counts of hours come before the jobs, a job before its ticks, ticks before executions, and executions
+before their deliveries and logs. Of receipts, the ends of all chains come before the seals, and the seals of a job stand together, in
+order. Values are written as ``storage.records`` stores them. A missing field has its default: an older fastlane did not have it.
 """
 
 import base64
@@ -34,7 +36,7 @@ from fastlane.models.ids import IdempotencyRecord
 from fastlane.models.image import PulledImage
 from fastlane.models.job import Execution, Job, Task
 from fastlane.models.log import Mark, Piece
-from fastlane.models.receipt import ChainHead, Seal, SealPlace
+from fastlane.models.receipt import ChainHead, Seal, SealKeys, SealPlace
 from fastlane.models.retention import HourCount, TaskHour
 from fastlane.models.status import Status
 from fastlane.models.tick import Tick
@@ -91,10 +93,29 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last line: how many lines of each kind there are, and the SHA-256 of all bytes before it; None in files of fastlane 0.1."""
+    """The last line: how many lines of each kind there are, and the SHA-256 of all bytes before it; None in files of fastlane 0.1. ``key``:
+    the id of the key of receipts that signed that; empty: none did."""
 
     counts: Mapping[str, int]
     digest: str | None = None
+    key: str = ""
+    signature: str = ""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is signed: with the digest, all of the file."""
+        return {"export": self.digest, "key": self.key}
+
+    def signed(self, keys: SealKeys) -> "End":
+        """The line with its signature."""
+        end = replace(self, key=keys.ids[0])
+        return replace(end, signature=keys.sign(end.body))
+
+    def fault(self, keys: SealKeys) -> str | None:
+        """For people: what is wrong with the signature; None: nothing."""
+        if not self.signature:
+            return "is not signed: it was written without receipt_keys, by an older fastlane, or was changed"
+        return keys.fault(self.key, self.signature, self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +353,10 @@ class Checker:
         if job_id != self._job:
             raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {job_id}")
 
+    def fault(self, keys: SealKeys | None) -> str | None:
+        """For people: what is wrong with the signature of the file; None: nothing, or there are no keys to check it with."""
+        return None if self._end is None or keys is None else self._end.fault(keys)
+
     def finish(self, digest: str) -> None:
         """Raises FastlaneError when lines are missing or were changed. ``digest``: of all lines but the last one."""
         if self._start is None:
@@ -346,9 +371,9 @@ class Checker:
             )
 
 
-async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> None:
+async def write(lines: AsyncIterator[Line], path: Path, progress: Progress, keys: SealKeys | None = None) -> None:
     """Writes an export to a file that only its owner may read, since jobs may hold secrets; packed when its name ends with ``.gz``. A file
-    of this name is replaced once the export is complete."""
+    of this name is replaced once the export is complete. ``keys``: of receipts, which sign the file."""
     partial = path.with_name(path.name + ".part")
     partial.unlink(missing_ok=True)
     file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)  # a new file: no link, and nobody else has it open
@@ -356,9 +381,9 @@ async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> N
         with os.fdopen(file, "wb") as raw:
             if path.suffix == ".gz":
                 with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
-                    await write_to(lines, packed, progress)
+                    await write_to(lines, packed, progress, keys)
             else:
-                await write_to(lines, raw, progress)
+                await write_to(lines, raw, progress, keys)
             raw.flush()
             os.fsync(raw.fileno())
         os.replace(partial, path)
@@ -368,14 +393,19 @@ async def write(lines: AsyncIterator[Line], path: Path, progress: Progress) -> N
         raise
 
 
-async def write_to(lines: AsyncIterator[Line], out: BinaryIO | gzip.GzipFile, progress: Progress) -> None:
-    """Writes an export to an open file. Its last line gets the digest of what was written before."""
+async def write_to(lines: AsyncIterator[Line], out: BinaryIO | gzip.GzipFile, progress: Progress, keys: SealKeys | None = None) -> None:
+    """Writes an export to an open file. Its last line gets the digest of what was written before, and the signature of that."""
     written = sha256()
     async for line in lines:
-        text = encode(replace(line, digest=written.hexdigest()) if isinstance(line, End) else line)
+        text = encode(_whole(line, written.hexdigest(), keys) if isinstance(line, End) else line)
         written.update(text)
         out.write(text)
         progress(line)
+
+
+def _whole(end: End, digest: str, keys: SealKeys | None) -> End:
+    end = replace(end, digest=digest)
+    return end if keys is None else end.signed(keys)
 
 
 def check(path: Path, progress: Progress) -> Checker:

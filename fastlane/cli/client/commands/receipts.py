@@ -70,7 +70,7 @@ def check_by_server(client: Any, task: str | None, job: str | None, report: Chai
     for one in _chains(client, task):
         jobs[one["jobId"]] = one["taskId"]
         report.chains[one["jobId"]] = NotedChain(one["taskId"], one["number"], one["digest"])
-    jobs = {row["id"]: row["taskId"] for row in client.jobs.list(task=task)} | jobs
+    jobs |= {row["id"]: row["taskId"] for row in client.jobs.list(task=task)}
     jobs = {id: noted.task for id, noted in report.noted.items() if task in (None, noted.task)} | jobs
     if job is not None:
         jobs = {job: task or jobs.get(job, "")}
@@ -91,7 +91,7 @@ def _check_job(client: Any, task: str, job: str, report: ChainReport) -> None:
                 task, job, start=start, noted=f"{noted.number}:{noted.digest}" if noted is not None and start is None else None
             )
         except NotFound:
-            if noted is not None:
+            if noted is not None or job in report.chains:
                 report.fault(name, "has no chain any more: it was deleted")
             return
         seals += part["seals"]
