@@ -10,7 +10,7 @@ worker tries again, less and less often.
 """
 
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import BinaryIO, TypeVar, cast
@@ -20,7 +20,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import ArchiveDown, FastlaneError, TransientError
 from fastlane.metrics import ArchiveOutcome, Metrics
-from fastlane.models.log_archive import ARCHIVED, ArchivedLog, ArchiveState
+from fastlane.models.log_archive import ArchivedLog, ArchiveState
 from fastlane.storage.archive_port import BEGINNING, LogArchive, LogObjects, Place
 
 log = structlog.get_logger()
@@ -78,17 +78,27 @@ class Archiver:
 
     async def round(self) -> None:
         """Goes on with what was begun, moves what is due, and removes what has no execution. Raises ArchiveDown at the first failure of the
-        archive, TransientError for others."""
+        archive, TransientError for others. What is proved goes from the store even while the archive is away."""
+        await self._clear_proved()
         await self._objects.prepare(is_new=not await self._archive.any())
         await self._finish()
         await self._move_ripe()
         await self._remove_orphans()
 
+    async def _clear_proved(self) -> None:
+        async for one in self._unfinished():
+            if one.state is ArchiveState.PROVED:
+                await self._unless_faulty(one.id, partial(self._clear, one))
+
     async def _finish(self) -> None:
+        async for one in self._unfinished():
+            await self._unless_faulty(one.id, partial(self._go_on, one))
+
+    async def _unfinished(self) -> AsyncGenerator[ArchivedLog]:
         after = ""
         while logs := await self._archive.unfinished(PAGE, after):
             for one in logs:
-                await self._unless_faulty(one.id, partial(self._go_on, one))
+                yield one
             after = logs[-1].id
 
     async def _move_ripe(self) -> None:
@@ -117,9 +127,7 @@ class Archiver:
     async def _go_on(self, seen: ArchivedLog) -> None:
         if seen.state is ArchiveState.GOING:
             await self._remove(seen)
-        elif seen.state in ARCHIVED:
-            await self._clear(seen)
-        else:
+        elif seen.state is ArchiveState.WRITING:
             await self._move(seen.id, seen)
 
     async def _move(self, execution_id: str, seen: ArchivedLog | None) -> None:

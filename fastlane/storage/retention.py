@@ -248,7 +248,7 @@ class RetentionLogic(ABC):
 
     async def prune_log(self, execution_id: str) -> bool:
         if await self._log_archive.among([execution_id]):
-            return False  # its parts here go by themselves
+            return await self._log_archive.clear_archived(execution_id)  # it is whole there, so it is not truncated
         if self.notes is not None:
             for row in (await self._rows.select_keys(records.EXECUTIONS, [execution_id], ("job_id", "task_id"))).values():
                 await self.notes.before_rows(row["job_id"], row["task_id"], logs=[execution_id])

@@ -19,6 +19,7 @@ from fastlane.models.retention import Cuts
 from fastlane.models.status import Status
 from fastlane.scheduler.archiver import Archiver
 from fastlane.scheduler.known_workers import always
+from fastlane.scheduler.pruner import Pruner, RetentionRules
 from fastlane.storage import log_object
 from fastlane.storage.base import Deletion, Noted, Store
 from tests.contract.moving import content, exported, imported
@@ -297,11 +298,24 @@ async def test_retention_of_logs_removes_archived_ones_and_their_executions_say_
     assert (await prune(old.store, job, LOGS_GO)).logs == 0
 
 
-async def test_a_limit_of_all_logs_marks_no_log_that_is_in_the_archive(old):
+async def test_a_limit_of_all_logs_clears_a_log_that_is_in_the_archive_and_does_not_mark_it(old):
+    id = await old.ended(*pieces_of(6, 70, 30))
+    before = await readings(old.store, id)
+    await cut_off(old, "clear_archived")
+    pruner = Pruner(old.store, old.clock, {}, RetentionRules(log_bytes=0))
+    await asyncio.wait_for(pruner.prune(), 10)
+    assert await old.here(id) == 0
+    assert not (await old.store.execution(id)).truncated
+    assert await readings(old.store, id) == before
+
+
+async def test_what_the_archive_has_proved_goes_from_the_store_while_the_archive_is_away(old):
     id = await old.ended(*pieces_of(6, 70, 30))
     await cut_off(old, "clear_archived")
-    assert not await old.store.retention.prune_log(id)
-    assert not (await old.store.execution(id)).truncated
+    (old.folder / MARK).unlink()
+    with pytest.raises(ArchiveDown, match=f"has no file {MARK}"):
+        await old.archiver.round()
+    assert (await old.state(id), await old.here(id)) == (ArchiveState.MOVED, 0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
