@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 EVERY, LONGEST_WAIT = 30.0, 300.0
 """Seconds between two rounds, and at most while the archive fails."""
+ROUND = 30_000
+"""Milliseconds for which logs move before the rest of a round has its turn, and the worker asks again whether it is chosen."""
 WALK_EVERY = 3_600_000
 """Milliseconds after which all ended executions are walked through again: some could not go when they were passed."""
 PAGE, ORPHAN_PAGES = 200, 5
@@ -60,30 +62,33 @@ class Archiver:
         wait, said = EVERY, ""
         while True:
             try:
-                if await self._is_chosen():
-                    await self.round()
+                has_ended = not await self._is_chosen() or await self.round()
                 self._done_at = self._clock.now()
-                self._metrics.archive_lagged(0)
-                wait, said = EVERY, ""
+                if has_ended:
+                    self._metrics.archive_lagged(0)
+                wait, said = EVERY if has_ended else 0.0, ""
             except ArchiveDown as error:
                 self._metrics.archived(ArchiveOutcome.FAILED)
                 self._metrics.archive_lagged((self._clock.now() - self._done_at) / 1000)
                 if said != str(error):  # once for each reason, or an outage of a day fills a disk
                     said = str(error)
                     log.warning("archive.failed", error=said)
-                wait = min(wait * 2, LONGEST_WAIT)
+                wait = min(max(wait, EVERY) * 2, LONGEST_WAIT)
             except TransientError as error:
                 log.debug("archive.waiting", error=str(error))
+                wait = max(wait, EVERY)
             await self._clock.sleep(wait)
 
-    async def round(self) -> None:
-        """Goes on with what was begun, moves what is due, and removes what has no execution. Raises ArchiveDown at the first failure of the
-        archive, TransientError for others. What is proved goes from the store even while the archive is away."""
+    async def round(self) -> bool:
+        """Goes on with what was begun, moves what is due, and removes what has no execution. False when more is due than may move in one
+        round. Raises ArchiveDown at the first failure of the archive, TransientError for others. What is proved goes from the store even
+        while the archive is away."""
         await self._clear_proved()
         await self._objects.prepare(is_new=not await self._archive.any())
         await self._finish()
-        await self._move_ripe()
+        has_ended = await self._move_ripe()
         await self._remove_orphans()
+        return has_ended
 
     async def _clear_proved(self) -> None:
         async for one in self._unfinished():
@@ -101,7 +106,9 @@ class Archiver:
                 yield one
             after = logs[-1].id
 
-    async def _move_ripe(self) -> None:
+    async def _move_ripe(self) -> bool:
+        """Moves what is due, for a while; whether that was all."""
+        began = self._clock.now()
         before = self._clock.now() - self._after
         if self._walked_at is None or self._clock.now() - self._walked_at >= WALK_EVERY:
             self._walked_at, self._place = self._clock.now(), BEGINNING
@@ -111,8 +118,10 @@ class Archiver:
                 self._metrics.archive_lagged(max(0, self._clock.now() - self._after - ended_at) / 1000)
                 await self._unless_faulty(id, partial(self._move, id, None))
                 self._place = (ended_at, id)
+                if self._clock.now() - began >= ROUND:
+                    return False
             if page.next is None:
-                break
+                return True
             self._place = page.next
 
     async def _remove_orphans(self) -> None:

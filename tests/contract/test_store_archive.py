@@ -268,6 +268,66 @@ async def test_a_folder_on_which_nothing_is_mounted_is_not_taken(old, tmp_path):
         await old.archiver.round()
 
 
+@pytest.mark.parametrize("call", ["put", "digest"])
+async def test_a_folder_that_is_unmounted_in_the_middle_of_a_round_is_not_taken(old, call):
+    id = await old.ended(*pieces_of(1, 5, 10))
+    before, archiver = await readings(old.store, id), old.archiver
+
+    async def unmount(one: Call) -> object:
+        old.folder.rename(old.folder.with_name("away"))
+        old.folder.mkdir()
+        return await one.carry()
+
+    watched(archiver, call).around(call, unmount)
+    with pytest.raises(ArchiveDown, match=f"has no file {MARK}"):
+        await archiver.round()
+    assert (await old.state(id), list(old.folder.iterdir())) == (ArchiveState.WRITING, [])
+    assert await readings(old.store, id) == before
+
+
+async def test_a_row_whose_object_may_still_be_there_stays_while_the_folder_is_not_mounted(old):
+    id = await old.ended(*pieces_of(1, 5, 10))
+    await old.archiver.round()
+    job = await old.store.job((await old.store.execution(id)).job_id)
+    assert (await prune(old.store, job, LOGS_GO)).logs == 1
+    archiver = old.archiver
+
+    async def unmount(one: Call) -> object:
+        (old.folder / MARK).unlink()
+        return await one.carry()
+
+    watched(archiver, "delete").around("delete", unmount)
+    with pytest.raises(ArchiveDown, match=f"has no file {MARK}"):
+        await archiver.round()
+    assert (await old.state(id), len(old.files)) == (ArchiveState.GOING, 1)
+
+
+async def test_a_round_ends_after_a_while_so_that_a_worker_asks_again_whether_it_is_chosen(old):
+    for seed in range(4):
+        await old.ended(*pieces_of(seed, 5, 10))
+    asked = list[int]()
+
+    async def chosen() -> bool:
+        asked.append(len(old.files))
+        return len(asked) == 1
+
+    async def take_long(one: Call) -> object:
+        await old.clock.advance(20)
+        return await one.carry()
+
+    archiver = Archiver(old.store.log_archive, old.clock, chosen, AFTER)
+    watched(archiver, "put").around("put", take_long)
+    working = asyncio.create_task(archiver.run())
+    try:
+        while len(asked) < 2:
+            await until(lambda: old.clock.sleeping == 1 or len(asked) == 2, "a rest")
+            old.clock.step()
+        assert asked == [0, 2]
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+
+
 async def test_the_object_of_a_deleted_execution_goes_before_its_row(old):
     id = await old.ended(*pieces_of(1, 5, 10))
     await old.archiver.round()
