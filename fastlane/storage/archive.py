@@ -145,11 +145,13 @@ class LogArchiveLogic:
         return frozenset(await self._archived(execution_ids, ("id", "state")))
 
     async def give_up(self, execution_ids: Sequence[str]) -> None:
-        """Removes these logs, if they are archived: they have none from now on, and their objects go."""
-        for id in await self.among(execution_ids):
+        """Removes these logs from the archive, also those that are about to be there: the move of such a log then ends, and objects go."""
+        for id in await self._rows_of(execution_ids, ("id",)):
             log = await self.get(id)
-            if log is not None and log.state in ARCHIVED:
-                await self.write_archived(replace(log, state=ArchiveState.GOING, version=log.version + 1))
+            while log is not None and log.state is not ArchiveState.GOING:
+                if await self.write_archived(replace(log, state=ArchiveState.GOING, version=log.version + 1)):
+                    break
+                log = await self.get(id)
 
     async def head(self, execution_id: str) -> Head | None:
         """Where the log ends."""
@@ -210,10 +212,14 @@ class LogArchiveLogic:
 
     async def _archived(self, execution_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """These fields of the rows of logs that are read from the archive."""
+        rows = await self._rows_of(execution_ids, fields)
+        return {id: row for id, row in rows.items() if row["state"] in ARCHIVED}
+
+    async def _rows_of(self, execution_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """These fields of the rows of logs, in any state."""
         if not execution_ids or (self.objects is None and not self._was_used):
             return {}
-        rows = await self._rows.select_keys(ARCHIVED_LOGS, execution_ids, fields)
-        return {id: row for id, row in rows.items() if row["state"] in ARCHIVED}
+        return await self._rows.select_keys(ARCHIVED_LOGS, execution_ids, fields)
 
     async def _readable(self, execution_id: str) -> ArchivedLog | None:
         if self.objects is None and not self._was_used:

@@ -233,8 +233,8 @@ class RetentionLogic(ABC):
         if cut.touched:
             await note([], [], cut.touched)
         await unless_cancelled(asyncio.gather(*(self._rows.update(records.EXECUTIONS, id, {"truncated": True}) for id in cut.touched)))
+        await self._log_archive.give_up(cut.touched)  # before the parts go, or a move would prove a log that has been removed
         await self._rows.delete(CHUNKS, cut.keys)
-        await self._log_archive.give_up(cut.touched)
         return Removed(gone, rows, cut.gone, more)
 
     async def overdue_deliveries(self, before: int) -> int:
@@ -254,6 +254,7 @@ class RetentionLogic(ABC):
                 await self.notes.before_rows(row["job_id"], row["task_id"], logs=[execution_id])
         if not await self._rows.update(records.EXECUTIONS, execution_id, {"truncated": True}, {"settled": True, "cleaned": True}):
             return False
+        await self._log_archive.give_up([execution_id])
         cut = await cut_logs(self._rows, [execution_id], MAX_CHUNKS)
         await self._rows.delete(CHUNKS, cut.keys)
         return cut.left == 0

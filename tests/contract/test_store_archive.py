@@ -4,6 +4,7 @@ next one, and nothing goes from the store before the archive has proved that it 
 import asyncio
 import itertools
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -356,6 +357,34 @@ async def test_retention_of_logs_removes_archived_ones_and_their_executions_say_
     await old.archiver.round()
     assert (old.files, await old.state(id)) == ([], None)
     assert (await prune(old.store, job, LOGS_GO)).logs == 0
+
+
+async def test_retention_that_comes_while_a_log_is_proved_leaves_no_archived_log(old):
+    """The archiver has seen that the log is as it was packed, and not written that it is proved."""
+    for removed in (by_age, by_size):
+        id = await old.ended(*pieces_of(1, 5, 10))
+        archiver = old.archiver
+
+        async def remove_meanwhile(one: Call, id: str = id, removed: Callable[[Old, str], Awaitable[None]] = removed) -> object:
+            whole = await one.carry()
+            await removed(old, id)
+            return whole
+
+        watched(archiver, "is_as_packed").around("is_as_packed", remove_meanwhile)
+        await archiver.round()
+        await old.archiver.round()
+        assert (old.files, await old.state(id), await old.here(id)) == ([], None, 0)
+        assert (await old.store.execution(id)).truncated
+        assert await old.store.log_head(id) == Head()
+
+
+async def by_age(old: Old, execution_id: str) -> None:
+    job = await old.store.job((await old.store.execution(execution_id)).job_id)
+    assert (await prune(old.store, job, LOGS_GO)).logs == 1
+
+
+async def by_size(old: Old, execution_id: str) -> None:
+    assert not await old.store.retention.prune_log(execution_id)
 
 
 async def test_a_limit_of_all_logs_clears_a_log_that_is_in_the_archive_and_does_not_mark_it(old):
