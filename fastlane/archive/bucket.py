@@ -15,13 +15,15 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from fastlane.archive.timed_calls import AT_ONCE, BLOCK, PATIENCE, TimedCalls, time_for
-from fastlane.errors import ArchiveDown, FastlaneError
+from fastlane.errors import ArchiveDamaged, ArchiveDown, FastlaneError
 
 MARK = "fastlane-archive"
 """The object that says that a bucket is an archive."""
 PART = 8 * 1024 * 1024
 """Bytes of an upload that are in memory at once; larger objects are sent in parts."""
 GONE = frozenset({"NoSuchKey", "NoSuchObject", "NotFound"})
+LOST = GONE | {"InvalidRange"}
+"""What a server that has the bucket answers where an object, or a part of it, is missing."""
 MISSING = "archive_url names a bucket, which needs the extra 'archive', which is not installed: pip install 'fastlane-swarm[archive]'"
 HIDDEN = "********"
 
@@ -110,7 +112,7 @@ class LogBucket:
             with closing(self._client.get_object(**self._object(key), offset=start, length=length)) as answer:
                 data = bytes(answer.read(length + 1))
             if len(data) != length:
-                raise ArchiveDown(f"{key} in {self._name} is shorter than it was; restore it from a backup of the archive")
+                raise ArchiveDamaged(f"{key} in {self._name} is shorter than it was; restore it from a backup of the archive")
             return data
 
         return await self._call(read, length)
@@ -139,7 +141,8 @@ class LogBucket:
             try:
                 return work()
             except self._failures as error:
-                raise ArchiveDown(f"{self._name} failed: {self._words(error)}") from None
+                kind = ArchiveDamaged if getattr(error, "code", None) in LOST else ArchiveDown
+                raise kind(f"{self._name} failed: {self._words(error)}") from None
 
         return await self._calls.call(guarded, time_for(size, self._patience), self._name)
 

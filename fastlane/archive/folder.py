@@ -11,7 +11,7 @@ from shutil import copyfileobj
 from typing import BinaryIO, TypeVar
 
 from fastlane.archive.timed_calls import AT_ONCE, BLOCK, PATIENCE, TimedCalls, time_for
-from fastlane.errors import ArchiveDown
+from fastlane.errors import ArchiveDamaged, ArchiveDown
 
 MARK = "fastlane-archive"
 """The file that says that a folder is an archive. An empty folder without it, such as one on which nothing is mounted, is not taken."""
@@ -82,11 +82,17 @@ class LogFolder:
         """Reads a part of a file."""
 
         def read() -> bytes:
-            with (self._folder / key).open("rb") as file:
-                file.seek(start)
-                data = file.read(length)
+            try:
+                with (self._folder / key).open("rb") as file:
+                    file.seek(start)
+                    data = file.read(length)
+            except FileNotFoundError as error:
+                if not (self._folder / MARK).exists():
+                    raise
+                words = f"{key} in the archive {self._folder} cannot be read: {error.strerror}; restore it from a backup of the archive"
+                raise ArchiveDamaged(words) from error
             if len(data) != length:
-                raise ArchiveDown(f"{key} in the archive {self._folder} is shorter than it was; restore it from a backup of the archive")
+                raise ArchiveDamaged(f"{key} in the archive {self._folder} is shorter than it was; restore it from a backup of the archive")
             return data
 
         return await self._call(read, length)

@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar, cast
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import ArchiveDown, FastlaneError, TransientError
+from fastlane.errors import ArchiveDamaged, ArchiveDown, FastlaneError, TransientError
 from fastlane.metrics import ArchiveOutcome, Metrics
 from fastlane.models.log_archive import ArchivedLog, ArchiveState
 from fastlane.storage.archive_port import BEGINNING, LogArchive, LogObjects, Place
@@ -173,10 +173,10 @@ class Archiver:
             found = await self._objects.digest(packed.key, packed.size)
             if found != packed.digest:
                 raise ArchiveDown(f"{packed.key} in the archive is not as it was written: its SHA-256 is {found}, not {packed.digest}")
-        except ArchiveDown:
-            if await self._is_own(packed):
-                raise
-            return False
+        except (ArchiveDown, ArchiveDamaged) as error:
+            if not await self._is_own(packed):
+                return False
+            raise ArchiveDown(str(error)) from error
         return True
 
     async def _is_own(self, packed: ArchivedLog) -> bool:

@@ -43,7 +43,7 @@ class LogObjects(Protocol):
         """Reads a whole object back; the SHA-256 of what is there."""
 
     async def read(self, key: str, start: int, length: int) -> bytes:
-        """A part of an object, exactly as long."""
+        """A part of an object, exactly as long. Raises ArchiveDamaged where the archive is there, and the object or the part is not."""
 
     async def delete(self, key: str) -> None:
         """Deletes an object, and what an unfinished ``put`` left of it, if they are there."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from fastlane.errors import ArchiveDown
+from fastlane.errors import ArchiveDamaged
 from fastlane.storage.values import FAULTS
 
 SEGMENT = 256 * 1024
@@ -97,7 +97,7 @@ class LogIndex:
 
     @classmethod
     def read(cls, data: bytes, what: str) -> "LogIndex":
-        """The index in these bytes. Raises ArchiveDown, which says ``what`` is damaged."""
+        """The index in these bytes. Raises ArchiveDamaged, which says ``what`` is damaged."""
         try:
             stored = orjson.loads(_decompressed(data, None))
             if stored["format"] != FORMAT:
@@ -112,7 +112,7 @@ class LogIndex:
 
 
 def chunks_of(data: bytes, segment: Segment, what: str) -> Iterator[dict[str, Any]]:
-    """The chunks of a segment's bytes. Raises ArchiveDown, which says ``what`` is damaged."""
+    """The chunks of a segment's bytes. Raises ArchiveDamaged, which says ``what`` is damaged."""
     try:
         whole, start = _decompressed(data, segment.size), 0
         while start < len(whole):
@@ -125,9 +125,9 @@ def chunks_of(data: bytes, segment: Segment, what: str) -> Iterator[dict[str, An
         raise damaged(what, error) from error
 
 
-def damaged(what: str, error: Exception) -> ArchiveDown:
+def damaged(what: str, error: Exception) -> ArchiveDamaged:
     """The error of an object that is not as it was written."""
-    return ArchiveDown(f"{what} is damaged ({type(error).__name__}: {error}); restore it from a backup of the archive")
+    return ArchiveDamaged(f"{what} is damaged ({type(error).__name__}: {error}); restore it from a backup of the archive")
 
 
 def _compressed(data: bytes) -> bytes:

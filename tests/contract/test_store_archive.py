@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.archive.folder import MARK, LogFolder
-from fastlane.errors import ArchiveDown
+from fastlane.errors import ArchiveDamaged, ArchiveDown
 from fastlane.metrics import Metrics
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
 from fastlane.models.log_archive import ArchiveState
@@ -23,6 +23,8 @@ from fastlane.scheduler.known_workers import always
 from fastlane.scheduler.pruner import Pruner, RetentionRules
 from fastlane.storage import log_object
 from fastlane.storage.base import Deletion, Noted, Store
+from fastlane.storage.transfer import files as transfer
+from fastlane.storage.transfer.files import export
 from tests.contract.moving import content, exported, imported
 from tests.contract.test_store_retention import history_of, prune
 from tests.support.clock import FakeClock
@@ -154,6 +156,53 @@ async def test_an_export_has_the_logs_that_are_in_the_archive(old, other):
     assert (await content(other))["logs"] == before["logs"]
 
 
+async def test_an_export_goes_on_without_a_log_that_the_archive_has_lost_and_names_it(old, other):
+    ids = [await old.ended(*pieces_of(seed, 10, 50)) for seed in range(3)]
+    await old.archiver.round()
+    (old.folder / (await old.store.log_archive.get(ids[1])).key).unlink()
+    lost = list[str]()
+    lines = [line async for line in export(old.store, version="", installation="", with_logs=True, on_loss=lost.append)]
+    assert len(lost) == 1
+    assert ids[1] in lost[0]
+    await imported(other, lines)
+    for id in ids:
+        assert (await other.log_head(id)).offset == (0 if id == ids[1] else (await old.store.log_head(id)).offset)
+
+
+async def test_an_export_waits_for_an_archive_that_is_away(old, other, monkeypatch):
+    monkeypatch.setattr(transfer, "PAUSE", 0.01)
+    id = await old.ended(*pieces_of(1, 10, 50))
+    await old.archiver.round()
+    away = old.folder.with_name("away")
+    old.folder.rename(away)
+    waited = list[str]()
+
+    def wait(words: str) -> None:
+        waited.append(words)
+        if len(waited) == 2:
+            away.rename(old.folder)
+
+    await imported(other, [line async for line in export(old.store, version="", installation="", with_logs=True, on_wait=wait)])
+    assert len(waited) == 2
+    assert (await other.log_head(id)).offset == (await old.store.log_head(id)).offset
+
+
+async def test_a_log_that_is_removed_from_the_archive_while_it_is_read_is_one_that_was_removed_before(old):
+    id = await old.ended(*pieces_of(1, 5, 10))
+    await old.archiver.round()
+    archive = old.store.log_archive
+    objects = archive.objects = Intercepted(archive.objects)
+
+    async def remove_meanwhile(one: Call) -> object:
+        await by_age(old, id)
+        await old.archiver.round()
+        return await one.carry()
+
+    objects.around("read", remove_meanwhile)
+    assert (await old.store.read_log(id, 0, 100)).pieces == ()
+    assert await old.store.log_since(id, None, 0) == 0
+
+
 STEPS = {
     "before-its-row": ("pack", None),
     "before-its-object": ("put", ArchiveState.WRITING),
@@ -237,11 +286,11 @@ async def test_an_object_that_was_lost_or_damaged_is_an_error_and_never_an_empty
     for damaged in (whole[:-20], whole[:10] + b"?" + whole[11:-1] + b"?", b""):
         old.store.log_archive._indexes._kept.clear()
         file.write_bytes(damaged)
-        with pytest.raises(ArchiveDown, match=r"restore it from a backup of the archive"):
+        with pytest.raises(ArchiveDamaged, match=r"restore it from a backup of the archive"):
             await old.store.read_log(id, 0, 100)
     file.unlink()
     old.store.log_archive._segments._kept.clear()
-    with pytest.raises(ArchiveDown, match="No such file"):
+    with pytest.raises(ArchiveDamaged, match="No such file"):
         await old.store.read_log(id, 0, 100)
     assert (await old.store.log_head(id)).offset > 0
 

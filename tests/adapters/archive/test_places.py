@@ -13,7 +13,7 @@ import pytest
 
 from fastlane.archive.bucket import HIDDEN, MARK, PART, BucketAccess, LogBucket
 from fastlane.archive.folder import LogFolder
-from fastlane.errors import ArchiveDown, FastlaneError
+from fastlane.errors import ArchiveDamaged, ArchiveDown, FastlaneError
 from fastlane.models.log_archive import ArchiveState
 from fastlane.storage.archive_port import LogObjects
 from fastlane.storage.sqlite.store import SqliteStore
@@ -75,6 +75,20 @@ async def test_the_mark_is_made_once_and_a_place_without_it_is_not_the_archive(p
     await place.prepare(is_new=True)
     await place.prepare(is_new=False)
     assert len(await place.read(MARK, 0, 10)) == 10
+
+
+async def test_an_object_that_is_missing_or_cut_is_told_from_an_archive_that_is(place):
+    await place.prepare(is_new=True)
+    await put(place)
+    for name, start in ((NAME, len(CONTENT) - 1), (NAME, len(CONTENT)), (NAME, len(CONTENT) + 5), ("ab/none", 0)):
+        with pytest.raises(ArchiveDamaged):
+            await place.read(name, start, 2)
+    await place.delete(MARK)
+    if isinstance(place, LogBucket):
+        place = LogBucket(replace(place._access, bucket="missing"), patience=3.0)
+    with pytest.raises(ArchiveDown) as error:
+        await place.read("ab/none", 0, 2)
+    assert type(error.value) is ArchiveDown
 
 
 def test_a_bucket_needs_its_extra_and_an_endpoint_that_its_client_takes(monkeypatch):
