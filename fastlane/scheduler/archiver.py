@@ -153,11 +153,13 @@ class Archiver:
                 if seen is not None:
                     await self._remove(seen)
                 return None
+            if seen is not None:
+                seen = await self._discard(seen)
+                if seen is None:
+                    return None
             packed = replace(packed, version=1 if seen is None else seen.version + 1)
             if not await self._archive.write_archived(packed):
                 return None
-            if seen is not None:
-                await self._objects.delete(seen.key)
             await self._objects.put(packed.key, cast(BinaryIO, file), packed.size)
         if await self._is_whole(packed) and await self._archive.is_as_packed(packed):
             proved = replace(packed, state=ArchiveState.PROVED, version=packed.version + 1)
@@ -180,9 +182,9 @@ class Archiver:
         return True
 
     async def _is_own(self, packed: ArchivedLog) -> bool:
-        """Whether the row of the log names this object."""
+        """Whether the row of the log names this object, and not to remove it."""
         row = await self._archive.get(packed.id)
-        return row is not None and row.key == packed.key
+        return row is not None and row.key == packed.key and row.state is not ArchiveState.GOING
 
     async def _clear(self, proved: ArchivedLog) -> None:
         while await self._gently(lambda: self._archive.clear_archived(proved.id)):
@@ -194,15 +196,22 @@ class Archiver:
 
     async def _remove(self, seen: ArchivedLog) -> None:
         """Removes a log from the archive, unless its row has changed."""
+        going = await self._discard(seen)
+        if going is None:
+            return
+        if await self._archive.forget(going):
+            self._metrics.archived(ArchiveOutcome.REMOVED)
+            log.info("archive.removed", execution_id=seen.id, key=seen.key)
+
+    async def _discard(self, seen: ArchivedLog) -> ArchivedLog | None:
+        """Deletes the object of a log, whose row is ``going`` before: that row. None, and nothing deleted, when the row has changed."""
         going = seen
         if seen.state is not ArchiveState.GOING:
             going = replace(seen, state=ArchiveState.GOING, version=seen.version + 1)
             if not await self._archive.write_archived(going):
-                return
+                return None
         await self._objects.delete(going.key)
-        if await self._archive.forget(going):
-            self._metrics.archived(ArchiveOutcome.REMOVED)
-            log.info("archive.removed", execution_id=seen.id, key=seen.key)
+        return going
 
     async def _gently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Takes a step, and rests for as long as it took, so that others get on in between."""

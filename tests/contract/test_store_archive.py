@@ -247,6 +247,18 @@ async def test_a_move_that_ends_at_any_step_loses_nothing_and_is_ended_by_the_ne
     assert await readings(old.store, id) == before
 
 
+@pytest.mark.parametrize(("verb", "call"), [("write_archived", 1), ("delete", 1), ("write_archived", 2), ("put", 1)])
+async def test_a_second_try_that_ends_at_any_step_leaves_no_object_of_the_first(old, verb, call):
+    id = await old.ended(*pieces_of(5, 70, 30))
+    before = await readings(old.store, id)
+    await cut_off(old, "digest")
+    await cut_off(old, verb, call=call)
+    assert await readings(old.store, id) == before
+    await old.archiver.round()
+    assert (await old.state(id), await old.here(id), len(old.files)) == (ArchiveState.MOVED, 0, 1)
+    assert await readings(old.store, id) == before
+
+
 async def test_a_log_is_whole_for_its_readers_while_its_parts_go(old):
     id = await old.ended(*pieces_of(6, 70, 30))
     before = await readings(old.store, id)
