@@ -10,7 +10,8 @@ worker tries again, less and less often.
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Set
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import BinaryIO, TypeVar, cast
@@ -35,6 +36,8 @@ PAGE, ORPHAN_PAGES = 200, 5
 """Executions, and rows, that are looked at together; and the pages of rows whose executions are looked for in one round."""
 LONGEST_REST = 1.0
 """Seconds that it rests after a step at most: for as long as the step took."""
+MOST_FAILED = 3
+"""Logs for which the archive fails one after another, after which a round ends."""
 IN_MEMORY = 1024 * 1024
 """Bytes of an object from which on it is packed in a temporary file."""
 
@@ -56,6 +59,11 @@ class Archiver:
         self._walked_at: int | None = None
         self._orphans_after = ""
         self._done_at = clock.now()
+        self._failed: set[str] = set()
+        """Logs for which the archive failed when they were tried last."""
+        self._failure: ArchiveDown | None = None
+        self._in_a_row, self._got_on = 0, False
+        """How many logs have failed since the last one that did not, and whether there was one, in this round."""
 
     async def run(self) -> None:
         """Makes rounds."""
@@ -80,14 +88,19 @@ class Archiver:
             await self._clock.sleep(wait)
 
     async def round(self) -> bool:
-        """Goes on with what was begun, moves what is due, and removes what has no execution. False when more is due than may move in one
-        round. Raises ArchiveDown at the first failure of the archive, TransientError for others. What is proved goes from the store even
-        while the archive is away."""
+        """Goes on with what was begun, moves what is due, and removes what has no execution; last, what failed before. False when more is
+        due than may move in one round. Raises ArchiveDown when the archive fails for some logs in a row, or for all that there are;
+        TransientError for others. What is proved goes from the store even while the archive is away."""
         await self._clear_proved()
         await self._objects.prepare(is_new=not await self._archive.any())
-        await self._finish()
+        late, self._in_a_row, self._got_on = frozenset(self._failed), 0, False
+        await self._finish(lambda id: id not in late)
         has_ended = await self._move_ripe()
-        await self._remove_orphans()
+        await self._remove_orphans(late)
+        with suppress(ArchiveDown):
+            await self._finish(lambda id: id in late)
+        if self._failure is not None and self._in_a_row and not self._got_on:
+            raise self._failure
         return has_ended
 
     async def _clear_proved(self) -> None:
@@ -95,9 +108,10 @@ class Archiver:
             if one.state is ArchiveState.PROVED:
                 await self._unless_faulty(one.id, partial(self._clear, one))
 
-    async def _finish(self) -> None:
+    async def _finish(self, is_wanted: Callable[[str], bool]) -> None:
         async for one in self._unfinished():
-            await self._unless_faulty(one.id, partial(self._go_on, one))
+            if is_wanted(one.id):
+                await self._unless_faulty(one.id, partial(self._go_on, one))
 
     async def _unfinished(self) -> AsyncGenerator[ArchivedLog]:
         after = ""
@@ -124,11 +138,12 @@ class Archiver:
                 return True
             self._place = page.next
 
-    async def _remove_orphans(self) -> None:
+    async def _remove_orphans(self, left_out: Set[str]) -> None:
         for _ in range(ORPHAN_PAGES):
             page = await self._archive.orphans(PAGE, self._orphans_after)
             for one in page.logs:
-                await self._remove(one)
+                if one.id not in left_out:
+                    await self._unless_faulty(one.id, partial(self._remove, one))
             self._orphans_after = page.next or ""
             if page.next is None:
                 return
@@ -221,11 +236,25 @@ class Archiver:
         return answer
 
     async def _unless_faulty(self, execution_id: str, step: Callable[[], Awaitable[None]]) -> None:
-        """Takes a step. A fault of this log alone is logged. Raises TransientError, since the next log would meet it, too."""
+        """Takes a step. A fault of this log alone is logged; the archive's is one, until some logs have failed in a row. Raises
+        TransientError for others, since the next log would meet them, too."""
         try:
             await step()
+        except ArchiveDown as error:
+            self._in_a_row, self._failure = self._in_a_row + 1, error
+            if execution_id not in self._failed:
+                self._leave_alone(execution_id, error)
+            self._failed.add(execution_id)
+            if self._in_a_row >= MOST_FAILED:
+                raise
         except TransientError:
             raise
         except (FastlaneError, OSError) as error:
-            self._metrics.archived(ArchiveOutcome.FAILED)
-            log.warning("archive.log_left_alone", execution_id=execution_id, error=str(error))
+            self._leave_alone(execution_id, error)
+        else:
+            self._in_a_row, self._got_on = 0, True
+            self._failed.discard(execution_id)
+
+    def _leave_alone(self, execution_id: str, error: Exception) -> None:
+        self._metrics.archived(ArchiveOutcome.FAILED)
+        log.warning("archive.log_left_alone", execution_id=execution_id, error=str(error))

@@ -4,7 +4,7 @@ next one, and nothing goes from the store before the archive has proved that it 
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -480,6 +480,62 @@ async def test_a_worker_that_was_overtaken_deletes_nothing_of_the_one_that_moved
     assert await readings(old.store, id) == before
 
 
+class Refusing(LogFolder):
+    """A folder that does not write or delete the objects of some executions."""
+
+    def __init__(self, folder: Path, ids: Iterable[str]) -> None:
+        super().__init__(folder)
+        self.ids = set(ids)
+
+    async def put(self, key, content, size):
+        self.refuse(key)
+        await super().put(key, content, size)
+
+    async def delete(self, key):
+        self.refuse(key)
+        await super().delete(key)
+
+    def refuse(self, key: str) -> None:
+        if any(id in key for id in self.ids):
+            raise ArchiveDown(f"{key} is refused")
+
+
+async def test_a_log_that_cannot_move_stops_no_other(old):
+    ids = [await old.ended(*pieces_of(seed, 5, 10)) for seed in range(3)]
+    objects = old.store.log_archive.objects = Refusing(old.folder, ids[:1])
+    archiver = old.archiver
+    await archiver.round()
+    assert [await old.state(id) for id in ids] == [ArchiveState.WRITING, ArchiveState.MOVED, ArchiveState.MOVED]
+    with pytest.raises(ArchiveDown, match="is refused"):  # nothing else is left to do, so the archive may have failed
+        await archiver.round()
+    objects.ids.clear()
+    await archiver.round()
+    await old.archiver.round()
+    assert [await old.state(id) for id in ids] == [ArchiveState.MOVED] * 3
+    assert len(old.files) == 3
+
+
+async def test_logs_that_cannot_move_come_last_in_the_next_round(old):
+    ids = sorted([await old.ended(*pieces_of(seed, 5, 10)) for seed in range(5)])
+    old.store.log_archive.objects = Refusing(old.folder, ids[:3])
+    archiver = old.archiver
+    with pytest.raises(ArchiveDown, match="is refused"):
+        await archiver.round()
+    assert [await old.state(id) for id in ids] == [ArchiveState.WRITING] * 3 + [None] * 2
+    await archiver.round()
+    assert [await old.state(id) for id in ids[3:]] == [ArchiveState.MOVED] * 2
+
+
+async def test_an_object_that_cannot_be_deleted_stops_no_move(old):
+    removed = await old.ended(*pieces_of(1, 5, 10))
+    await old.archiver.round()
+    await by_age(old, removed)
+    moved = await old.ended(*pieces_of(2, 5, 10))
+    old.store.log_archive.objects = Refusing(old.folder, [removed])
+    await old.archiver.round()
+    assert [await old.state(id) for id in (removed, moved)] == [ArchiveState.GOING, ArchiveState.MOVED]
+
+
 class Full(LogFolder):
     """A folder without space, until there is some. ``tries``: how often it was written to, and when."""
 
@@ -503,14 +559,16 @@ async def test_a_full_archive_is_tried_less_and_less_often_and_then_takes_what_w
     working = asyncio.create_task(old.archiver.run())
     try:
         for tries in range(1, 7):
-            await until(lambda tries=tries: len(full.tries) == tries and old.clock.sleeping == 1, "a try")
+            await until(lambda tries=tries: len(full.tries) == 2 * tries and old.clock.sleeping == 1, "a try")
             old.clock.step()
-        await until(lambda: len(full.tries) == 7 and old.clock.sleeping == 1, "a try")
-        waits = [(after - before) / 1000 for before, after in itertools.pairwise(full.tries)]
+        await until(lambda: len(full.tries) == 14 and old.clock.sleeping == 1, "a try")
+        waits = [(after - before) / 1000 for before, after in itertools.pairwise(full.tries[::2])]
         assert waits == [60, 120, 240, 300, 300, 300]
         assert all([await old.here(id) > 0 for id in ids])
         assert figures(old)["fastlane_archive_lag_seconds"] == (old.clock.now() - began) / 1000
-        assert figures(old)['fastlane_archived_logs_total{outcome="failed"}'] == 7
+        assert (
+            figures(old)['fastlane_archived_logs_total{outcome="failed"}'] == 7 + 2
+        )  # the rounds, and the logs when they fail for the first time
         full.has_room = True
         old.clock.step()
         await until(lambda: figures(old)['fastlane_archived_logs_total{outcome="moved"}'] == 2 and old.clock.sleeping == 1, "both")
