@@ -41,7 +41,11 @@ class Unreadable(FastlaneError):
 
 
 class ArchiveDown(TransientError):
-    """The archive of old logs cannot be read or written now, or does not have what it should; the message says why."""
+    """The archive of old logs cannot be read or written now; the message says why."""
+
+
+class ArchiveDamaged(Unreadable):
+    """The archive of old logs answers, and an object there is missing, or not as it was written."""
 
 
 class ArchiveDamaged(ArchiveDown):

@@ -37,10 +37,7 @@ class LogFolder:
             if mark.exists():
                 return
             if not is_new:
-                raise ArchiveDown(
-                    f"the folder {self._folder} has no file {MARK}, so it is not the archive that this store has logs in; "
-                    "mount it, or correct archive_url"
-                )
+                self._check_mark()
             if not self._folder.is_dir():
                 raise ArchiveDown(f"the folder {self._folder} of archive_url does not exist; make it, or mount it")
             with mark.open("wb") as file:
@@ -53,6 +50,7 @@ class LogFolder:
         """Writes a file under another name first, and has it on the disk before it gets its own."""
 
         def put() -> None:
+            self._check_mark()
             path = self._folder / key
             path.parent.mkdir(exist_ok=True)
             part = path.with_name(path.name + PART)
@@ -71,6 +69,7 @@ class LogFolder:
         """Reads a file to its end."""
 
         def digest() -> str:
+            self._check_mark()
             found = sha256()
             with (self._folder / key).open("rb") as file:
                 while block := file.read(BLOCK):
@@ -102,11 +101,20 @@ class LogFolder:
         """Deletes a file, whole or not."""
 
         def delete() -> None:
+            self._check_mark()
             path = self._folder / key
             for one in (path, path.with_name(path.name + PART)):
                 one.unlink(missing_ok=True)
 
         await self._call(delete)
+
+    def _check_mark(self) -> None:
+        """Raises ArchiveDown when this is not the archive now: it may be unmounted at any moment, and what is then below takes writes."""
+        if not (self._folder / MARK).exists():
+            raise ArchiveDown(
+                f"the folder {self._folder} has no file {MARK}, so it is not the archive that this store has logs in; "
+                "mount it, or correct archive_url"
+            )
 
     async def _call(self, work: Callable[[], T], size: int = 0) -> T:
         return await self._calls.call(work, time_for(size, self._patience), f"the archive {self._folder}")

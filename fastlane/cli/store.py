@@ -157,7 +157,14 @@ async def _export(settings: "Settings", output: Path | None, *, with_logs: bool)
     check_store(settings)
     progress, keys = _TransferProgress("exported"), make_seal_keys(settings.receipt_keys)
     async with opened(make_store(settings)) as store:
-        exported = export(store, version=__version__, installation=settings.installation, with_logs=with_logs, on_wait=progress.waits)
+        exported = export(
+            store,
+            version=__version__,
+            installation=settings.installation,
+            with_logs=with_logs,
+            on_wait=progress.waits,
+            on_loss=progress.lost,
+        )
         if output is None:
             await write_to(exported, sys.stdout.buffer, progress, keys)
             sys.stdout.buffer.flush()
@@ -236,6 +243,7 @@ class _TransferProgress:
     def __init__(self, verb: str) -> None:
         self._verb = verb
         self._counts: Counter[str] = Counter()
+        self._lost = 0
         self._pace = _Pace()
 
     def __call__(self, line: "Line") -> None:
@@ -253,9 +261,15 @@ class _TransferProgress:
         if self._pace.is_due():
             say(f"waiting, with {self._words()} so far: {error}")
 
+    def lost(self, error: str) -> None:
+        """Counts a log that is left out, and says why for the first of them."""
+        if not self._lost:
+            say(f"a log is left out: {error}")
+        self._lost += 1
+
     def done(self, more: str) -> None:
         """Says what there was in all."""
-        say(f"{self._verb} {self._words()}{more}")
+        say(f"{self._verb} {self._words()}{more}" + (f", without {self._lost:,} logs that the archive has lost" if self._lost else ""))
 
     def _words(self) -> str:
         return f"{self._counts['JobLine']:,} jobs and {self._counts['ExecutionLine']:,} executions"

@@ -5,10 +5,10 @@ from enum import StrEnum
 
 
 class ArchiveState(StrEnum):
-    """How far the move of a log is. It only goes forward.
+    """How far the move of a log is. It only goes forward, until another try begins.
 
     ``writing``: the object may be there; the store has the log. ``proved``: the object was read back whole, so the log is read from there,
-    and its parts in the store go. ``moved``: they are gone. ``going``: the log is removed, and its object goes.
+    and its parts in the store go. ``moved``: they are gone. ``going``: the object goes, since the log is removed, or for another try.
     """
 
     WRITING = "writing"

@@ -6,12 +6,12 @@ ends, a row names. Each try to write an object has a name of its own.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from fastlane.errors import ArchiveDown
+from fastlane.errors import ArchiveDamaged, ArchiveDown
 from fastlane.models.ids import nonce
 from fastlane.models.log import Head, Slice
 from fastlane.models.log_archive import ARCHIVED, ArchivedLog, ArchiveState
@@ -41,6 +41,7 @@ SEGMENTS_KEPT, INDEXES_KEPT = 16, 64
 
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
+Answer = TypeVar("Answer")
 
 
 class _Recent(Generic[Key, Kept]):
@@ -145,11 +146,13 @@ class LogArchiveLogic:
         return frozenset(await self._archived(execution_ids, ("id", "state")))
 
     async def give_up(self, execution_ids: Sequence[str]) -> None:
-        """Removes these logs, if they are archived: they have none from now on, and their objects go."""
-        for id in await self.among(execution_ids):
+        """Removes these logs from the archive, also those that are about to be there: the move of such a log then ends, and objects go."""
+        for id in await self._rows_of(execution_ids, ("id",)):
             log = await self.get(id)
-            if log is not None and log.state in ARCHIVED:
-                await self.write_archived(replace(log, state=ArchiveState.GOING, version=log.version + 1))
+            while log is not None and log.state is not ArchiveState.GOING:
+                if await self.write_archived(replace(log, state=ArchiveState.GOING, version=log.version + 1)):
+                    break
+                log = await self.get(id)
 
     async def head(self, execution_id: str) -> Head | None:
         """Where the log ends."""
@@ -162,9 +165,9 @@ class LogArchiveLogic:
 
     async def slice(self, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice | None:
         """As ``LogStore.read_log``; None for a log that is not in the archive."""
-        log = await self._readable(execution_id)
-        if log is None:
-            return None
+        return await self._unless_removed(execution_id, lambda log: self._slice(log, offset, limit, stream))
+
+    async def _slice(self, log: ArchivedLog, offset: int, limit: int, stream: int | None) -> Slice:
         found, (start, end) = SliceBuilder(offset, limit, stream), OFFSETS[stream]
         for segment in (await self._index(log)).after(offset, end):
             for chunk in await self._segment(log, segment):
@@ -175,9 +178,9 @@ class LogArchiveLogic:
 
     async def since(self, execution_id: str, stream: int | None, moment: int) -> int | None:
         """As ``LogStore.log_since``; None for a log that is not in the archive."""
-        log = await self._readable(execution_id)
-        if log is None:
-            return None
+        return await self._unless_removed(execution_id, lambda log: self._since(log, stream, moment))
+
+    async def _since(self, log: ArchivedLog, stream: int | None, moment: int) -> int:
         for segment in (await self._index(log)).segments:
             if reached(marks_from_json(segment.end["marks"]), stream) >= moment:
                 for chunk in await self._segment(log, segment):
@@ -210,16 +213,32 @@ class LogArchiveLogic:
 
     async def _archived(self, execution_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """These fields of the rows of logs that are read from the archive."""
+        rows = await self._rows_of(execution_ids, fields)
+        return {id: row for id, row in rows.items() if row["state"] in ARCHIVED}
+
+    async def _rows_of(self, execution_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """These fields of the rows of logs, in any state."""
         if not execution_ids or (self.objects is None and not self._was_used):
             return {}
-        rows = await self._rows.select_keys(ARCHIVED_LOGS, execution_ids, fields)
-        return {id: row for id, row in rows.items() if row["state"] in ARCHIVED}
+        return await self._rows.select_keys(ARCHIVED_LOGS, execution_ids, fields)
 
     async def _readable(self, execution_id: str) -> ArchivedLog | None:
         if self.objects is None and not self._was_used:
             return None
         log = await self.get(execution_id)
         return log if log is not None and log.state in ARCHIVED else None
+
+    async def _unless_removed(self, execution_id: str, read: Callable[[ArchivedLog], Awaitable[Answer]]) -> Answer | None:
+        """What is read of a log; None when it is not in the archive, or goes from there while it is read."""
+        log = await self._readable(execution_id)
+        if log is None:
+            return None
+        try:
+            return await read(log)
+        except ArchiveDamaged:
+            if await self._readable(execution_id) is not None:
+                raise
+            return None
 
     async def _index(self, log: ArchivedLog) -> LogIndex:
         known = self._indexes.get(log.key)

@@ -233,8 +233,8 @@ class RetentionLogic(ABC):
         if cut.touched:
             await note([], [], cut.touched)
         await unless_cancelled(asyncio.gather(*(self._rows.update(records.EXECUTIONS, id, {"truncated": True}) for id in cut.touched)))
+        await self._log_archive.give_up(cut.touched)  # before the parts go, or a move would prove a log that has been removed
         await self._rows.delete(CHUNKS, cut.keys)
-        await self._log_archive.give_up(cut.touched)
         return Removed(gone, rows, cut.gone, more)
 
     async def overdue_deliveries(self, before: int) -> int:
@@ -248,12 +248,13 @@ class RetentionLogic(ABC):
 
     async def prune_log(self, execution_id: str) -> bool:
         if await self._log_archive.among([execution_id]):
-            return False  # its parts here go by themselves
+            return await self._log_archive.clear_archived(execution_id)  # it is whole there, so it is not truncated
         if self.notes is not None:
             for row in (await self._rows.select_keys(records.EXECUTIONS, [execution_id], ("job_id", "task_id"))).values():
                 await self.notes.before_rows(row["job_id"], row["task_id"], logs=[execution_id])
         if not await self._rows.update(records.EXECUTIONS, execution_id, {"truncated": True}, {"settled": True, "cleaned": True}):
             return False
+        await self._log_archive.give_up([execution_id])
         cut = await cut_logs(self._rows, [execution_id], MAX_CHUNKS)
         await self._rows.delete(CHUNKS, cut.keys)
         return cut.left == 0

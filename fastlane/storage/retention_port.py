@@ -167,8 +167,8 @@ class RetentionStore(Protocol):
         have."""
 
     async def prune_log(self, execution_id: str) -> bool:
-        """Removes a part of a log that may go, from its end; whether there is more of it. The execution counts as truncated from then
-        on."""
+        """Removes a part of a log that may go, from its end; whether there is more of it. The execution counts as truncated from then on,
+        unless the archive has the log."""
 
     async def release_space(self) -> bool:
         """Returns a part of the space that was freed to the disk, if there is much of it; whether there may be more."""

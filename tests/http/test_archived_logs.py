@@ -1,5 +1,6 @@
 """Logs in an archive come by the same routes and cursors as before they moved; one that cannot be read there is a 503 that says why."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fastlane.models.log import STDERR, STDOUT
 from fastlane.scheduler.archiver import Archiver
 from fastlane.scheduler.known_workers import always
 from fastlane.storage import log_object
-from tests.http.test_log_search import files_of
+from tests.http.test_log_search import files_of, search
 from tests.support.fastlane import Answer, Fastlane
 from tests.support.followers import Socket
 
@@ -102,18 +103,33 @@ async def test_each_route_and_cursor_gives_what_it_gave_before(ran: Ran) -> None
 
 
 @pytest.mark.parametrize("route", ["/logs", "/stdout", "/logs?tail=3", "/stderr?since=2023-11-14T22:13:20.010Z"])
-async def test_a_log_that_cannot_be_read_in_the_archive_is_a_503_with_the_cause(ran: Ran, route: str) -> None:
+async def test_a_log_is_a_503_while_the_archive_is_away_and_a_500_once_it_has_lost_it(ran: Ran, route: str) -> None:
     await ran.move()
-    ran.objects[0].unlink()
+    away = ran.folder.rename(ran.folder.with_name("away"))
     answer = await ran.server.get(f"{ran.url}{route}")
     assert answer.status == 503
     assert "the archive" in answer.json["detail"]
     assert "No such file or directory" in answer.json["detail"]
-
-
-async def test_a_search_and_a_download_of_many_logs_are_seen_to_be_cut_without_the_archive(ran: Ran) -> None:
-    await ran.move()
+    away.rename(ran.folder)
     ran.objects[0].unlink()
+    answer = await ran.server.get(f"{ran.url}{route}")
+    assert answer.status == 500
+    assert "restore it from a backup of the archive" in answer.json["detail"]
+
+
+async def test_a_search_and_a_download_of_many_logs_are_seen_to_be_cut_while_the_archive_is_away(ran: Ran) -> None:
+    await ran.move()
+    ran.folder.rename(ran.folder.with_name("away"))
     for path in ("/logs/search?pattern=x", "/logs/archive"):
         data = await ran.server.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert not data.endswith(b"0\r\n\r\n")
+
+
+async def test_a_search_and_a_download_of_many_logs_name_a_log_that_the_archive_has_lost_and_go_on(ran: Ran) -> None:
+    await ran.move()
+    ran.objects[0].unlink()
+    found = await search(ran.server, "pattern=x")
+    assert [(data["executionId"], data["reason"]) for kind, data in found if kind == "missing"] == [(ran.execution, "unreadable")]
+    assert found[-1][0] == "end"
+    files = files_of((await ran.server.get("/logs/archive?task=backup")).body)
+    assert [row["missing"] for row in map(json.loads, files["runs-0001.jsonl"].splitlines())] == ["unreadable"]

@@ -29,7 +29,7 @@ from functools import partial
 from typing import Any, TypeVar, get_args
 
 from fastlane.clock import unless_cancelled
-from fastlane.errors import FastlaneError, NotUnique, ReadTooLong, StoreDown
+from fastlane.errors import ArchiveDamaged, ArchiveDown, FastlaneError, NotUnique, ReadTooLong, StoreDown
 from fastlane.models.backfill import Backfill
 from fastlane.models.calendar import Calendar
 from fastlane.models.delivery import Delivery, MailQuota
@@ -62,16 +62,26 @@ Row = TypeVar("Row")
 
 OnWait = Callable[[str], None]
 """Called with the words of a fault when a read of an export has to wait."""
+OnLoss = Callable[[str], None]
+"""Called with the words of a fault when the archive has lost a log, or a part of it."""
 PATIENCE, PAUSE = 60.0, 1.0
 """Seconds for which a read of an export is tried again when the store does not answer, and from one try to the next."""
 
 
 async def export(
-    store: Store, *, version: str, installation: str, with_logs: bool, on_wait: OnWait = lambda _: None
+    store: Store,
+    *,
+    version: str,
+    installation: str,
+    with_logs: bool,
+    on_wait: OnWait = lambda _: None,
+    on_loss: OnLoss = lambda _: None,
 ) -> AsyncIterator[Line]:
-    """The lines of an export. ``version`` is this fastlane's. Raises StoreDown when the store has not answered for ``PATIENCE`` seconds."""
+    """The lines of an export. ``version`` is this fastlane's. What the archive has lost of a log is left
+    out. Raises StoreDown or ArchiveDown when the store or the archive has not answered for ``PATIENCE``
+    seconds."""
     counts: Counter[str] = Counter()
-    exporter = _Exporter(store, int(time.time() * 1000), _Patience(on_wait), with_logs=with_logs)
+    exporter = _Exporter(store, int(time.time() * 1000), _Patience(on_wait), on_loss, with_logs=with_logs)
     yield Start(version, installation, exporter.started_at, with_logs)
     async for line in exporter.lines():
         counts[KINDS[type(line)]] += 1
@@ -99,19 +109,20 @@ class _Found:
 
 
 class _Patience:
-    """Repeats reads of a store that does not answer for a while, as when its server restarts: an export of hours must not end with that."""
+    """Repeats reads of a store, or an archive, that does not answer for a while, as when its server restarts: an export of hours must not
+    end with that."""
 
     def __init__(self, on_wait: OnWait) -> None:
         self._on_wait = on_wait
 
     async def __call__(self, read: Callable[[], Awaitable[Row]]) -> Row:
-        """The answer of a read. Raises StoreDown when it fails for too long, and at once when it alone takes too long."""
+        """The answer of a read. Raises StoreDown or ArchiveDown when it fails for too long, and at once when it alone takes too long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE
         while True:
             try:
                 return await read()
-            except StoreDown as error:
+            except (StoreDown, ArchiveDown) as error:
                 if isinstance(error, ReadTooLong) or loop.time() + PAUSE > until:
                     raise
                 self._on_wait(str(error))
@@ -119,10 +130,11 @@ class _Patience:
 
 
 class _Exporter:
-    def __init__(self, store: Store, started_at: int, again: _Patience, *, with_logs: bool) -> None:
+    def __init__(self, store: Store, started_at: int, again: _Patience, on_loss: OnLoss, *, with_logs: bool) -> None:
         self.started_at = started_at
         self._store = store
         self._again = again
+        self._on_loss = on_loss
         self._with_logs = with_logs
         self._ahead: set[str] = set()
         """The keys of the remaining due times of backfills that have no tick among the lines so far."""
@@ -273,7 +285,11 @@ class _Exporter:
         offset = 0
         while True:
             head = await self._again(lambda: self._store.log_head(execution_id))
-            found = await self._again(partial(self._store.read_log, execution_id, offset, SLICE_BYTES))
+            try:
+                found = await self._again(partial(self._store.read_log, execution_id, offset, SLICE_BYTES))
+            except ArchiveDamaged as error:
+                self._on_loss(str(error))
+                return
             if not found.pieces:
                 break
             offset = found.next_offset

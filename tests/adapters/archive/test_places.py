@@ -54,6 +54,7 @@ async def put(place: LogObjects, content: bytes = CONTENT, key: str = NAME) -> N
 
 
 async def test_an_object_is_read_back_whole_and_in_parts(place):
+    await place.prepare(is_new=True)
     await put(place)
     assert await place.digest(NAME, len(CONTENT)) == sha256(CONTENT).hexdigest()
     assert await place.read(NAME, 700_000, 1_000) == CONTENT[700_000:701_000]

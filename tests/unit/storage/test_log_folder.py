@@ -23,6 +23,7 @@ def hanging_threads() -> int:
 
 
 async def put(folder: LogFolder, content: bytes = CONTENT, key: str = KEY) -> None:
+    await folder.prepare(is_new=True)
     await folder.put(key, io.BytesIO(content), len(content))
 
 
