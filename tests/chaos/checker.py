@@ -7,7 +7,8 @@ Imports nothing of fastlane, nor of what runs it: it knows the record alone. The
   ``retries``: how many; ``doubt``: whether a refusal says that the store's own answer was lost, so that it may have been done after all.
 - ``change``: a request to let a ``job`` end with another ``code``; ``again``: one to run it again, with the ``execution`` in the answer.
   Both have ``key``, ``sent``, ``answered``, ``status`` and ``doubt``.
-- ``stop``: a request to stop a job: ``job``, ``sent``, ``status``.
+- ``stop``: a request to stop a job: ``job``, ``sent``, ``status``: null before it is sent, and in a second row the answer's, with
+  ``answered``.
 - ``followed``: a client followed the log of a ``job``: ``text``, and whether it was told that this is the ``whole``.
 - ``cron``: a job with a run each minute: ``job``, ``retries``, and ``since``, ``until``: between these moments it was there.
 - ``fault``: ``at``, ``until``, ``name``, ``target``: the number of what it strikes; ``ends``: whether a container may end by it, or end
