@@ -7,10 +7,12 @@ Imports nothing of fastlane, nor of what runs it: it knows the record alone. The
   ``retries``: how many; ``doubt``: whether a refusal says that the store's own answer was lost, so that it may have been done after all.
 - ``change``: a request to let a ``job`` end with another ``code``; ``again``: one to run it again, with the ``execution`` in the answer.
   Both have ``key``, ``sent``, ``answered``, ``status`` and ``doubt``.
-- ``stop``: a request to stop a job: ``job``, ``sent``, ``status``.
+- ``stop``: a request to stop a job: ``job``, ``sent``, ``status``: null before it is sent, and in a second row the answer's, with
+  ``answered``.
 - ``followed``: a client followed the log of a ``job``: ``text``, and whether it was told that this is the ``whole``.
 - ``cron``: a job with a run each minute: ``job``, ``retries``, and ``since``, ``until``: between these moments it was there.
-- ``fault``: ``at``, ``until``, ``name``, ``target``; ``ends``: whether a container may end by it, or end unseen.
+- ``fault``: ``at``, ``until``, ``name``, ``target``: the number of what it strikes; ``ends``: whether a container may end by it, or end
+  unseen.
 - ``restored``: the store was put back: what it had learned from ``since`` to ``until`` is gone.
 - ``crashed``: a process of fastlane ended by itself: ``words``.
 - ``job``: at the end, each job that is there: ``job``, ``name``.
@@ -47,6 +49,8 @@ FORGOTTEN = "what the store had learned when it was put back to an old copy"
 STARTED_AGAIN = "an engine that was killed started the same container once more"
 DOUBT = "a 503 because the store's own answer was lost, to a request that had its effect"
 CUT_LOG = "a log that says that some of it may be lost"
+FULL_DISK = "a log of a node whose disk was full meanwhile"
+NODES = 3
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,16 @@ class Record:
         """Whether a fault may have ended the container of an execution."""
         begin, end = _moment(row["createdAt"]), _moment(row["finishedAt"] or row["createdAt"])
         return any(at <= end and begin <= until for at, until in self.ended)
+
+    def disk_was_full(self, row: Row) -> bool:
+        """Whether the disk of its node was full while an execution was there."""
+        full = [
+            fault
+            for fault in self.rows["fault"]
+            if fault["name"] == "disk-full" and f"node{fault['target'] % NODES + 1}" == row.get("node")
+        ]
+        begin, end = _moment(row["createdAt"]), _moment(row["finishedAt"] or row["createdAt"])
+        return _meets([(fault["at"], fault["until"]) for fault in full], begin, end)
 
     def was_forgotten(self, finding: Finding) -> bool:
         """Whether it is about something that a restored store has forgotten."""
@@ -193,7 +207,7 @@ def starts(record: Record, witness: Witness, verdict: Verdict) -> Iterator[Findi
         elif len(names) > 1:
             yield Finding("twice", f"execution {id} started {len(names)} times in {names[0]}", (id,))
     for id, row in rows.items():
-        if row["exitCode"] is not None and not containers[id]:
+        if row["exitCode"] is not None and not containers[id] and _is_end_of_script(row):
             yield Finding("unexplained", f"execution {id} has exit code {row['exitCode']} and never started", (id,))
 
 
@@ -241,6 +255,10 @@ def ends(record: Record) -> Iterator[Finding]:
     """Each execution has ended, as its script does, or with a reason that a fault explains."""
     codes = {job: post["code"] for job, post in record.wish.items()}
     changes = _by(record.rows["change"], "job")
+    due: dict[str, int] = {}  # of each tick: its retries do what its first attempt did
+    for execution in record.rows["execution"]:
+        tick, moment = execution["row"]["queueJobId"], _moment(execution["row"]["scheduledFor"])
+        due[tick] = min(due.get(tick, moment), moment)
     for execution in record.rows["execution"]:
         row = execution["row"]
         about = f"execution {row['executionId']} is {row['status']} with exit code {row['exitCode']}"
@@ -255,7 +273,7 @@ def ends(record: Record) -> Iterator[Finding]:
             if not record.is_explained(row):
                 yield Finding("unexplained", f"{about} because of {reason}, and no fault was there that may end a container", ids)
         elif row["jobId"] in codes or row["jobId"] in record.crons:
-            right = possible_codes(codes.get(row["jobId"], 0), changes.get(row["jobId"], ()), _moment(row["scheduledFor"]))
+            right = possible_codes(codes.get(row["jobId"], 0), changes.get(row["jobId"], ()), due[row["queueJobId"]])
             if (row["status"], row["exitCode"]) not in {("failed" if code else "done", code) for code in right}:
                 yield Finding("unexplained", f"{about} ({reason}), and its script ends with {sorted(right)}", ids)
 
@@ -276,11 +294,13 @@ def logs(record: Record, witness: Witness, verdict: Verdict) -> Iterator[Finding
     for execution in record.rows["execution"]:
         row, log = execution["row"], execution["log"]
         id, wrote = row["executionId"], witness.lines.get(row["executionId"], "")
-        by_itself = row["status"] in ("done", "failed") and (row["failure"] or {}).get("reason", "exit") == "exit"
+        by_itself = _is_end_of_script(row)
         if log == wrote:
             continue
         if row["logInfo"]["truncated"] and _is_part(log, wrote):
             verdict.apart[CUT_LOG].append(id)
+        elif record.disk_was_full(row) and _is_part(log, wrote):
+            verdict.apart[FULL_DISK].append(id)
         elif by_itself or not wrote.startswith(log):
             yield Finding("log", f"execution {id} wrote {len(wrote)} bytes, and {len(log)} are stored, not marked as truncated", (id,))
         elif len(wrote) - len(log) > LAST_LINES * max(map(len, wrote.splitlines(keepends=True))):
@@ -331,6 +351,11 @@ def due_times(record: Record, verdict: Verdict) -> Iterator[Finding]:
                 yield Finding("unexplained", f"{words} has neither an execution nor a reason", about)
             if row["execution"] is not None and ran[row["id"]] != 1:
                 yield Finding("twice" if ran[row["id"]] else "lost", f"{words} has {ran[row['id']]} first attempts", about)
+
+
+def _is_end_of_script(row: Row) -> bool:
+    """Whether a container ended by itself: a stop or its engine's end may come before it tells of its start."""
+    return row["status"] in ("done", "failed") and (row["failure"] or {}).get("reason", "exit") == "exit"
 
 
 def _is_part(log: str, wrote: str) -> bool:

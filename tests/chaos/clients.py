@@ -106,12 +106,13 @@ class Clients:
         """Asks to stop a job until that is answered. Returns when it was first asked."""
         sent = now()
         while True:
-            self._journal.write("stop", job=job, sent=now(), status=None)  # before it is sent: it may be done without an answer
+            asked = now()
+            self._journal.write("stop", job=job, sent=asked, status=None)  # before it is sent: it may be done without an answer
             status, _ = self.ask("POST", f"/tasks/{TASK}/jobs/{job}/stop")
-            if status in (200, 404, 409):
+            self._journal.write("stop", job=job, sent=asked, answered=now(), status=status)
+            if status in (200, 404, 409) or (now() > sent + TRY_FOR * 1000 and self._ended.is_set()):
                 return sent
-            if now() > sent + TRY_FOR * 1000 and self._ended.wait(1):
-                return sent
+            time.sleep(0.5)
 
     def begin_cron(self, number: int) -> tuple[str, int]:
         """A job that runs each minute: its id, and since when."""
@@ -138,14 +139,14 @@ class Clients:
             url = page["nextUrl"] and "/" + page["nextUrl"].split("/", 3)[3]
 
     def log(self, path: str) -> str:
-        """A stored stdout; empty where the answer says that it never started."""
+        """A stored stdout; empty where the answer says that there is none, since nothing of it has started."""
 
         def answered() -> tuple[int, bytes] | None:
             with contextlib.suppress(OSError, HTTPException), closing(HTTPConnection("127.0.0.1", self._port(), timeout=60)) as connection:
                 connection.request("GET", path, headers=self._headers)
                 answer = connection.getresponse()
                 body = answer.read()
-                return (answer.status, body) if answer.status == ACCEPTED or b"never started" in body else None
+                return (answer.status, body) if answer.status == ACCEPTED or b"has no output" in body else None
             return None
 
         status, body = wait_until(answered, path)

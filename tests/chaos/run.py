@@ -6,6 +6,7 @@ that keeps its data. See ``checker`` for what is written, and for how it is judg
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -95,9 +96,8 @@ def run(order: Order, folder: Path, say: Callable[[str], None]) -> tuple[list[di
             crons.append(clients.labelled(LABELLED.removeprefix(f"{TASK}_")))
         strike_and_wish(order, ground, clients, say)
         say("the faults are over; waiting for the ends of all executions")
-        for words in crew.crashed():
-            journal.write("crashed", words=words)
         crew.start()
+        crew.until_serving()
         agreed(bed)
         fastlane.until_healthy(ENDED_WITHIN)
         if any(fault.name == "store-restored" for fault in plan.faults(order.seed, order.seconds, groups(order))):
@@ -105,6 +105,8 @@ def run(order: Order, folder: Path, say: Callable[[str], None]) -> tuple[list[di
         for job, since in crons:
             journal.write("cron", job=job, retries=CRON_RETRIES, since=since, until=clients.stop(job))
         until_ended(clients)
+        for words in crew.crashed():
+            journal.write("crashed", words=words)
         write_down(clients, journal, view, fastlane)
         return read(folder / "record.jsonl"), witness_of(fastlane.witness.folder), store.words
 
@@ -137,6 +139,7 @@ def groups(order: Order) -> Mapping[str, str]:
 def strike_and_wish(order: Order, ground: Ground, clients: Clients, say: Callable[[str], None]) -> None:
     """Makes the faults and the wishes at their times. Returns once all are over."""
     began = time.monotonic()
+    locks = {group: threading.Lock() for group in groups(order).values()}
 
     def at(moment: float) -> None:
         time.sleep(max(0.0, began + moment - time.monotonic()))
@@ -144,12 +147,13 @@ def strike_and_wish(order: Order, ground: Ground, clients: Clients, say: Callabl
     def strike(planned: plan.PlannedFault) -> None:
         at(planned.at)
         fault = order.kinds[planned.name]
-        say(f"{planned.at:5.0f} s  {planned.name} {planned.target}, for {planned.lasts:.0f} s")
-        sent = now()
-        fault.strike(ground, planned.target)
-        time.sleep(planned.lasts)
-        fault.mend(ground, planned.target)
-        ground.journal.write("fault", at=sent, until=now(), name=planned.name, target=planned.target, ends=fault.ends)
+        with locks[fault.group]:  # the plan does not know how long a fault takes to make and to mend
+            say(f"{time.monotonic() - began:5.0f} s  {planned.name} {planned.target}, for {planned.lasts:.0f} s")
+            sent = now()
+            fault.strike(ground, planned.target)
+            time.sleep(planned.lasts)
+            fault.mend(ground, planned.target)
+            ground.journal.write("fault", at=sent, until=now(), name=planned.name, target=planned.target, ends=fault.ends)
 
     def fulfil(wish: plan.Wish) -> None:
         at(wish.at)

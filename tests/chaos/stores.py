@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.support.mongo import RealMongo, server_name
+from tests.support.waiting import wait_until
 
 DISK = "256m"
 CLONE_NEWNS = 0x00020000
 """See unshare(2)."""
+MS_REMOUNT = ctypes.c_ulong(32)
+"""See mount(2)."""
 
 
 class Store(Protocol):
@@ -49,16 +53,22 @@ class SqliteFile:
         self._path.write_bytes(copy.read_bytes())
 
     def fill(self) -> None:
-        """Nothing more can be written to its disk. The disk is in memory, so a full one takes no memory."""
-        used = subprocess.run(["df", "--output=used", "-k", self._folder], capture_output=True, text=True, check=True).stdout.split()[-1]
-        self._resize(f"{used}k")
+        """Nothing more can be written to its disk. The disk is in memory, so a full one takes no memory. What is written between the look
+        and the change makes it look again: a disk cannot be smaller than what is on it."""
+        wait_until(lambda: self._resize(self._used()), f"{self._folder} to be as small as what is on it")
 
     def empty(self) -> None:
         """Undoes ``fill``."""
-        self._resize(DISK)
+        assert self._resize(DISK), f"{self._folder} stays full"
 
-    def _resize(self, size: str) -> None:
-        subprocess.run(["mount", "-n", "-o", f"remount,size={size}", self._folder], check=True)
+    def _used(self) -> str:
+        disk = os.statvfs(self._folder)
+        return f"{(disk.f_blocks - disk.f_bfree) * disk.f_frsize // 1024}k"
+
+    def _resize(self, size: str) -> bool:
+        """Whether that was possible. A call of its own takes no time in which more is written, as a command would."""
+        call = ctypes.CDLL(None, use_errno=True).mount
+        return int(call(b"tmpfs", os.fsencode(self._folder), b"tmpfs", MS_REMOUNT, f"size={size}".encode())) == 0
 
 
 class MongoServer(RealMongo):

@@ -4,8 +4,9 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import docker
 import requests
@@ -72,7 +73,7 @@ def describe(bed: Swarms) -> str:
     for node in bed.nodes:
         try:
             with asking(node) as client:
-                rows = [(row["Description"]["Hostname"], row["Status"]["State"], row["ManagerStatus"]) for row in client.nodes()]
+                rows = [(row["Description"]["Hostname"], row["Status"]["State"], row.get("ManagerStatus")) for row in client.nodes()]
         except AWAY as error:
             rows = [error]
         found.append(f"{node.name}: {rows}")
@@ -91,13 +92,26 @@ def push(registry: Registry, bed: Swarms) -> str:
     return registry.push(bed.nodes[0].url, "stand-in:1").reference
 
 
+def manager_status(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a manager says of a node as a manager: nothing of a worker, nor for a moment of a node that was just promoted."""
+    found: Mapping[str, Any] = row.get("ManagerStatus", {})
+    return found
+
+
+def leader_told(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The leader's name by a manager's list of nodes; None unless all of them are managers that it reaches, and ready."""
+    if not all(row["Status"]["State"] == "ready" and manager_status(row).get("Reachability") == "reachable" for row in rows):
+        return None
+    return next((row["Description"]["Hostname"] for row in rows if manager_status(row).get("Leader")), None)
+
+
 def leader(bed: Swarms) -> Node:
     """The node that leads its swarm, by the word of the first that answers."""
 
     def found() -> Node | None:
         for node in bed.nodes:
             with contextlib.suppress(*AWAY), asking(node) as client:
-                names = [row["Description"]["Hostname"] for row in client.nodes() if row.get("ManagerStatus", {}).get("Leader")]
+                names = [row["Description"]["Hostname"] for row in client.nodes() if manager_status(row).get("Leader")]
                 return next((other for other in bed.nodes if other.name in names), None)
         return None
 
@@ -108,13 +122,11 @@ def agreed(bed: Swarms) -> Node:
     """Returns the leader, once all managers of a bed agree on it and see each other as ready."""
 
     def found() -> str | None:
-        told = set()
+        told = set[str | None]()
         for node in bed.nodes:
             with asking(node) as client:
                 rows = client.nodes()
-            if not all(row["Status"]["State"] == "ready" and row["ManagerStatus"]["Reachability"] == "reachable" for row in rows):
-                return None
-            told.add(next((row["Description"]["Hostname"] for row in rows if row["ManagerStatus"].get("Leader")), ""))
+            told.add(leader_told(rows))
         return told.pop() if len(told) == 1 else None
 
     def tried() -> str | None:

@@ -113,6 +113,31 @@ def test_what_must_not_be_is_found(kind, rows):
     assert kind in found(rows)
 
 
+FULL = CUT | {"name": "disk-full"}
+
+
+def test_lines_that_a_full_disk_lost_are_counted_apart_and_no_others():
+    holed = execution(log="wish-1 1\n", node="node1")
+    assert apart([*without("execution", holed, RAN), FULL]) == 1
+    assert found([*without("execution", holed, RAN), FULL | {"target": 1}]) == ["log"]
+    assert found([*without("execution", holed, RAN), FULL | {"at": AT + MINUTE, "until": AT + 2 * MINUTE}]) == ["log"]
+    assert found([*without("execution", execution(log="other\nlines\n", node="node1"), RAN), FULL]) == ["log"]
+
+
+def test_a_retry_does_what_the_first_attempt_did_whatever_was_changed_since():
+    first = execution(**failed("host-lost"))
+    second = execution("e-3", attempt=2, log="", scheduledFor="2027-01-15T08:00:40Z")
+    rows = [*without("execution", first, second, RAN), CUT, asked("change", code=3)]
+    starts = [*SEEN.starts, ("e-3", "host-3", AT + 40_000)]
+    assert found(rows, Witness(starts, SEEN.lines)) == []
+
+
+def test_a_container_may_be_ended_before_it_tells_of_its_start():
+    stop = {"kind": "stop", "job": "job-1", "sent": AT, "status": None}
+    assert found([*without("execution", execution(status="stopped", exitCode=143, log=""), RAN), stop], Witness(SEEN.starts[1:])) == []
+    assert found([*without("execution", execution(log=""), RAN)], Witness(SEEN.starts[1:])) == ["unexplained"]
+
+
 @pytest.mark.parametrize(
     ("kind", "starts"),
     [
