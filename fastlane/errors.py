@@ -48,10 +48,6 @@ class ArchiveDamaged(Unreadable):
     """The archive of old logs answers, and an object there is missing, or not as it was written."""
 
 
-class ArchiveDamaged(ArchiveDown):
-    """The archive of old logs answers, and an object there is missing, or not as it was written."""
-
-
 class QueueDown(TransientError):
     """The queue (Redis) is unreachable, hangs, or refuses writes now."""
 

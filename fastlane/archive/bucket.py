@@ -54,7 +54,7 @@ class LogBucket:
         url = urlsplit(access.endpoint)
         timeout = pool.Timeout(connect=patience / 2, read=patience)
         self._access, self._patience, self._calls = access, patience, TimedCalls(AT_ONCE)
-        self._failures: tuple[type[Exception], ...] = (client.error.MinioException, pool.exceptions.HTTPError, ValueError)
+        self._failures: tuple[type[Exception], ...] = (client.error.MinioException, pool.exceptions.HTTPError, ValueError, SyntaxError)
         try:
             self._client: Any = client.Minio(
                 url.netloc,
@@ -89,7 +89,7 @@ class LogBucket:
 
         def put() -> None:
             content.seek(0)
-            self._client.put_object(**self._object(key), data=content, length=size, part_size=PART)
+            self._client.put_object(**self._object(key), data=content, length=size, part_size=PART, num_parallel_uploads=1)
 
         await self._call(put, size)
 

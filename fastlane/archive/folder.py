@@ -17,6 +17,8 @@ MARK = "fastlane-archive"
 """The file that says that a folder is an archive. An empty folder without it, such as one on which nothing is mounted, is not taken."""
 PART = ".part"
 """What the name of an object that is being written ends with."""
+PRIVATE = 0o600
+"""Only their owner may read logs, as is so of the store's file."""
 
 T = TypeVar("T")
 
@@ -52,10 +54,10 @@ class LogFolder:
         def put() -> None:
             self._check_mark()
             path = self._folder / key
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             part = path.with_name(path.name + PART)
             content.seek(0)
-            with part.open("wb") as file:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb") as file:
                 copyfileobj(content, file, BLOCK)
                 file.flush()
                 os.fsync(file.fileno())

@@ -40,12 +40,19 @@ class TimedCalls:
         try:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
-                threading.Thread(target=self._run, args=(loop, work, done), name=THREADS, daemon=True).start()
+                self._start(threading.Thread(target=self._run, args=(loop, work, done), name=THREADS, daemon=True))
                 return await done
         except TimeoutError as error:
             raise ArchiveDown(f"{what} did not answer within {seconds:.0f} s") from error
         except OSError as error:
             raise ArchiveDown(f"{what} failed: {error.strerror or error}") from error
+
+    def _start(self, thread: threading.Thread) -> None:
+        try:
+            thread.start()
+        except RuntimeError as error:  # too many processes
+            self._places.release()
+            raise ArchiveDown(f"no thread can be started for the archive: {error}") from error
 
     def _run(self, loop: asyncio.AbstractEventLoop, work: Callable[[], T], done: "asyncio.Future[T]") -> None:
         result: T | None = None

@@ -23,6 +23,7 @@ UNSAID = (
     ("*", "cannot be used together with follow"),
     ("until", "cannot be used together with days"),
     ("until", "is not after from"),  # two names of a query
+    ("since", "is not before until"),
     ("from", "days ahead; choose an earlier moment"),  # depends on the time it is now
     ("forecast", "needs dryRun=1"),
     ("from", "needs follow=1"),

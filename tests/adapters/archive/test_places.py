@@ -4,6 +4,7 @@ full, gone or refuses the login is an error in time, which names no key."""
 import io
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -53,19 +54,41 @@ async def put(place: LogObjects, content: bytes = CONTENT, key: str = NAME) -> N
     await place.put(key, io.BytesIO(content), len(content))
 
 
+async def test_only_its_owner_may_read_a_folder_of_logs(tmp_path):
+    place = LogFolder(tmp_path)
+    await place.prepare(is_new=True)
+    await put(place)
+    assert [oct((tmp_path / name).stat().st_mode & 0o777) for name in ("ab", NAME)] == ["0o700", "0o600"]
+
+
+async def test_a_thread_that_cannot_start_is_an_error_and_keeps_no_place(tmp_path, monkeypatch):
+    place = LogFolder(tmp_path)
+    await place.prepare(is_new=True)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(20):
+            with pytest.raises(ArchiveDown, match="no thread can be started"):
+                await place.digest(NAME, 1)
+    await put(place)
+
+
 async def test_an_object_is_read_back_whole_and_in_parts(place):
     await place.prepare(is_new=True)
     await put(place)
     assert await place.digest(NAME, len(CONTENT)) == sha256(CONTENT).hexdigest()
     assert await place.read(NAME, 700_000, 1_000) == CONTENT[700_000:701_000]
     assert await place.read(NAME, len(CONTENT) - 5, 5) == CONTENT[-5:]
-    with pytest.raises(ArchiveDown, match="is shorter than it was"):
+    with pytest.raises(ArchiveDamaged, match="is shorter than it was"):
         await place.read(NAME, len(CONTENT) - 1, 2)
     await put(place, b"another")
     assert await place.digest(NAME, 7) == sha256(b"another").hexdigest()
     await place.delete(NAME)
     await place.delete(NAME)
-    with pytest.raises(ArchiveDown, match=r"No such file|NoSuchKey"):
+    with pytest.raises(ArchiveDamaged, match=r"No such file|NoSuchKey"):
         await place.read(NAME, 0, 1)
 
 
@@ -147,12 +170,12 @@ async def test_a_full_server_is_an_error_and_leaves_no_object(swift, bucket):
         swift.fill(full=False)
 
     async def answers() -> bool:  # it leaves a full disk alone for a moment
-        with suppress(ArchiveDown):
+        with suppress(ArchiveDown, ArchiveDamaged):
             return await bucket.read(NAME, 0, 5) == b"small"
         return False
 
     await until(answers, "the server to read its disk again")
-    with pytest.raises(ArchiveDown, match="NoSuchKey"):
+    with pytest.raises(ArchiveDamaged, match="NoSuchKey"):
         await bucket.read("ab/large", 0, 1)
     await put(bucket, CONTENT, "ab/large")
     assert await bucket.digest("ab/large", len(CONTENT)) == sha256(CONTENT).hexdigest()
