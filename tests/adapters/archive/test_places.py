@@ -4,7 +4,6 @@ full, gone or refuses the login is an error in time, which names no key."""
 import io
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -52,28 +51,6 @@ def place(request, tmp_path) -> LogObjects:
 
 async def put(place: LogObjects, content: bytes = CONTENT, key: str = NAME) -> None:
     await place.put(key, io.BytesIO(content), len(content))
-
-
-async def test_only_its_owner_may_read_a_folder_of_logs(tmp_path):
-    place = LogFolder(tmp_path)
-    await place.prepare(is_new=True)
-    await put(place)
-    assert [oct((tmp_path / name).stat().st_mode & 0o777) for name in ("ab", NAME)] == ["0o700", "0o600"]
-
-
-async def test_a_thread_that_cannot_start_is_an_error_and_keeps_no_place(tmp_path, monkeypatch):
-    place = LogFolder(tmp_path)
-    await place.prepare(is_new=True)
-
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        for _ in range(20):
-            with pytest.raises(ArchiveDown, match="no thread can be started"):
-                await place.digest(NAME, 1)
-    await put(place)
 
 
 async def test_an_object_is_read_back_whole_and_in_parts(place):

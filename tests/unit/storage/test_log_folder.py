@@ -11,7 +11,7 @@ import pytest
 
 from fastlane.archive.folder import MARK, PART, LogFolder
 from fastlane.archive.timed_calls import AT_ONCE, THREADS
-from fastlane.errors import ArchiveDown
+from fastlane.errors import ArchiveDamaged, ArchiveDown
 from tests.support.waiting import until
 
 KEY = "ab/one.log.gz"
@@ -32,12 +32,33 @@ async def test_an_object_is_read_back_whole_and_in_parts(tmp_path):
     await put(folder)
     assert await folder.digest(KEY, len(CONTENT)) == sha256(CONTENT).hexdigest()
     assert await folder.read(KEY, 700_000, 1_000) == CONTENT[700_000:701_000]
-    with pytest.raises(ArchiveDown, match="is shorter than it was"):
+    with pytest.raises(ArchiveDamaged, match="is shorter than it was"):
         await folder.read(KEY, len(CONTENT) - 1, 2)
     await folder.delete(KEY)
     await folder.delete(KEY)
-    with pytest.raises(ArchiveDown, match="No such file"):
+    with pytest.raises(ArchiveDamaged, match="No such file"):
         await folder.read(KEY, 0, 1)
+
+
+async def test_only_its_owner_may_read_a_folder_of_logs(tmp_path):
+    folder = LogFolder(tmp_path)
+    await put(folder)
+    assert [oct((tmp_path / name).stat().st_mode & 0o777) for name in ("ab", KEY)] == ["0o700", "0o600"]
+
+
+async def test_a_thread_that_cannot_start_is_an_error_and_keeps_no_folder(tmp_path, monkeypatch):
+    folder = LogFolder(tmp_path)
+    await folder.prepare(is_new=True)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(20):
+            with pytest.raises(ArchiveDown, match="no thread can be started"):
+                await folder.digest(KEY, 1)
+    await put(folder)
 
 
 async def test_the_mark_is_made_once_and_a_folder_without_it_is_not_the_archive(tmp_path):
