@@ -124,7 +124,9 @@ class LogArchiveLogic:
         return [(row["sequence"], row["end_offset"]) for row in rows] == [(log.sequence, log.end_offset)]
 
     async def write_archived(self, log: ArchivedLog) -> bool:
-        return await write_version(self._rows, ARCHIVED_LOGS, log, log.version)
+        if log.state is ArchiveState.WRITING:  # of a new object
+            return await write_version(self._rows, ARCHIVED_LOGS, log, log.version)
+        return await self._rows.replace(ARCHIVED_LOGS, log, {"version": log.version - 1, "key": log.key})
 
     async def clear_archived(self, execution_id: str) -> bool:
         cut = await cut_logs(self._rows, [execution_id], MAX_CHUNKS)

@@ -4,6 +4,7 @@ next one, and nothing goes from the store before the archive has proved that it 
 import asyncio
 import itertools
 import random
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -478,6 +479,21 @@ async def test_a_worker_that_was_overtaken_deletes_nothing_of_the_one_that_moved
     await old.archiver.round()
     assert (await old.state(id), await old.here(id), len(old.files)) == (ArchiveState.MOVED, 0, 1)
     assert await readings(old.store, id) == before
+
+
+async def test_a_move_that_was_forgotten_meanwhile_changes_no_row_of_another_try(old):
+    id = await old.ended(*pieces_of(11, 4, 30))
+    rows = old.store.log_archive
+    with tempfile.TemporaryFile() as file:
+        hung, later = await rows.pack(id, file, 1), await rows.pack(id, file, 2)
+    assert hung.key != later.key
+    assert await rows.write_archived(hung)
+    going = replace(hung, state=ArchiveState.GOING, version=2)
+    assert await rows.write_archived(going)
+    assert await rows.forget(going)
+    assert await rows.write_archived(later)
+    assert not await rows.write_archived(replace(hung, state=ArchiveState.PROVED, version=2))
+    assert await rows.get(id) == later
 
 
 class Refusing(LogFolder):
