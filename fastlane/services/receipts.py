@@ -115,6 +115,8 @@ class Receipts:
         kind, place = _read_start(start)
         head = await self._seals.head(job_id)
         first = await self._seals.after(job_id, 0, 1) if head is None else ()
+        if first:  # it may have got its first seal in between
+            head = await self._seals.head(job_id)
         job = await self._store.job(job_id)
         if task_id not in {one.task_id for one in (job, head, *first) if one is not None}:
             raise NotFound(f"task {task_id!r} has no job {job_id} with receipts")
@@ -221,8 +223,8 @@ class Receipts:
         digest, what = None, MISSING_LOG if "log" in seal.facts else None
         try:
             digest = await self._seals.log_digest(seal.row)
-        except ArchiveDamaged as error:
-            what = f"the stored log cannot be read: {error}"
+        except ArchiveDamaged:
+            what = DAMAGED_LOG
         if digest is not None:
             return row.with_log(digest), digest.bytes, [SealFault.of(seal, fault) for fault in digest.faults]
         if what is None or Removals(await self._removals(seal.job_id)).has_log(seal.number):  # it was removed meanwhile
@@ -258,6 +260,7 @@ class Receipts:
 
 
 MISSING_LOG = "the stored log is missing, and nothing fastlane did removed it"
+DAMAGED_LOG = "the stored log is missing or damaged in the archive"
 KEPT_SINCE = "the row that says since when receipts are kept"
 FIRST_EXECUTIONS, FIRST_TICKS = "executions:-1:0", "ticks:-1:"
 _NUMBER = "-?[0-9]{1,18}"

@@ -23,6 +23,7 @@ from tests.contract.moving import exported
 from tests.contract.test_store_seals import KEYS, History, cleaned, history as history, retained, run
 from tests.support.clock import FakeClock
 from tests.support.factories import chunk, new
+from tests.support.intercept import Call, intercept
 
 OTHER_KEYS = SealKeys(["another!" * 4])
 
@@ -95,6 +96,24 @@ async def test_a_head_that_was_deleted_or_put_back_is_found_by_the_chains_sealed
     found = await faults_of(history.store, history.clock)
     words = "was deleted" if way == "deleted" else "is an older one"
     assert any(f"of job {history.job.id}, which is there, but the row that says where its chain ends {words}" in one for one in found)
+
+
+async def test_a_chain_that_begins_while_it_is_checked_has_no_faults(history):
+    job, tick, execution = new(now=history.clock.now())
+    await history.store.create(job, tick, execution)
+    await run(history.store, job, tick, execution, history.clock.now())
+    await history.clock.advance(60)
+    calls = list[Call]()
+
+    async def head(call: Call) -> object:
+        calls.append(call)
+        found = await call.carry()
+        if len(calls) == 1:
+            assert (found, await history.sealing.look()) == (None, 2)
+        return found
+
+    intercept(history.store.seals, "head", head)
+    assert (await Receipts(history.store, history.clock, KEYS).check(job.task_id, job.id)).faults == []
 
 
 async def test_a_process_that_begins_binds_the_seal_at_which_the_one_before_it_stopped(history):
@@ -345,22 +364,18 @@ async def test_a_chain_that_begins_while_the_file_is_written_has_no_faults_there
     assert await faults_in_file([replace(lines[0], started_at=began), *without], other, present) == []
 
 
-async def test_a_chain_without_its_end_in_a_file_is_found_where_it_began_before(present, other):
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (ChainHead, "the end of the chain has no row that says where it is: it was deleted"),
+        (SealPlace, "the row that says since when receipts are kept is missing: it was deleted"),
+    ],
+)
+async def test_a_line_that_is_missing_in_a_file_is_found_where_the_chain_began_before(present, other, kind, words):
     lines = await exported(present.store)
     began = replace(lines[0], started_at=present.clock.now() + 1)
-    without = [line for line in lines[1:] if not isinstance(line, ChainHead)]
-    assert await faults_in_file([began, *without], other, present) == [
-        "the end of the chain has no row that says where it is: it was deleted"
-    ]
-
-
-async def test_a_file_without_the_line_that_says_since_when_receipts_are_kept_is_found(present, other):
-    lines = await exported(present.store)
-    began = replace(lines[0], started_at=present.clock.now() + 1)
-    without = [line for line in lines[1:] if not isinstance(line, SealPlace)]
-    assert await faults_in_file([began, *without], other, present) == [
-        "the row that says since when receipts are kept is missing: it was deleted"
-    ]
+    without = [line for line in lines[1:] if not isinstance(line, kind)]
+    assert await faults_in_file([began, *without], other, present) == [words]
 
 
 async def test_a_store_whose_first_receipts_were_made_while_the_file_was_written_has_no_faults_there(present, other):

@@ -432,7 +432,7 @@ async def test_an_archived_log_that_was_deleted_cut_or_damaged_is_named_and_the_
             path.write_bytes(whole[:-20] if number == 1 else whole[:20] + b"?" + whole[21:])
     found = await history.faults()
     for execution in history.executions:
-        assert any(f"of execution {execution.id} the stored log cannot be read: " in words for words in found), found
+        assert any(f"of execution {execution.id} the stored log is missing or damaged in the archive" in words for words in found), found
     assert len(found) == 3
 
 

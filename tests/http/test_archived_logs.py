@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastlane.archive.folder import MARK, LogFolder
 from fastlane.models import transitions
@@ -15,6 +16,7 @@ from fastlane.models.log import STDERR, STDOUT
 from fastlane.scheduler.archiver import Archiver
 from fastlane.scheduler.known_workers import always
 from fastlane.storage import log_object
+from fastlane.web.http.problems import ARCHIVE_DAMAGED, ARCHIVE_DOWN
 from tests.http.test_log_search import files_of, search
 from tests.support.fastlane import Answer, Fastlane
 from tests.support.followers import Socket
@@ -106,15 +108,16 @@ async def test_each_route_and_cursor_gives_what_it_gave_before(ran: Ran) -> None
 async def test_a_log_is_a_503_while_the_archive_is_away_and_a_500_once_it_has_lost_it(ran: Ran, route: str) -> None:
     await ran.move()
     away = ran.folder.rename(ran.folder.with_name("away"))
-    answer = await ran.server.get(f"{ran.url}{route}")
-    assert answer.status == 503
-    assert "the archive" in answer.json["detail"]
-    assert "No such file or directory" in answer.json["detail"]
+    with capture_logs() as logs:
+        answer = await ran.server.get(f"{ran.url}{route}")
+    assert (answer.status, answer.json["detail"]) == (503, ARCHIVE_DOWN)
+    assert any(f"the archive {ran.folder} failed: No such file or directory" in str(entry.get("error")) for entry in logs)
     away.rename(ran.folder)
     ran.objects[0].unlink()
-    answer = await ran.server.get(f"{ran.url}{route}")
-    assert answer.status == 500
-    assert "restore it from a backup of the archive" in answer.json["detail"]
+    with capture_logs() as logs:
+        answer = await ran.server.get(f"{ran.url}{route}")
+    assert (answer.status, answer.json["detail"]) == (500, ARCHIVE_DAMAGED)
+    assert any(f"in the archive {ran.folder} cannot be read" in str(entry.get("exc_info")) for entry in logs)
 
 
 async def test_a_search_and_a_download_of_many_logs_are_seen_to_be_cut_while_the_archive_is_away(ran: Ran) -> None:

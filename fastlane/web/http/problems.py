@@ -12,6 +12,7 @@ import orjson
 from tornado.web import HTTPError
 
 from fastlane.errors import (
+    ArchiveDamaged,
     ArchiveDown,
     Changed,
     Conflict,
@@ -31,6 +32,11 @@ from fastlane.services.tickets import TooManyTickets
 
 MAX_NAMED = 10
 """Faulty fields that a detail names at most."""
+ARCHIVE_DOWN = "the archive of old logs cannot be read now; the server's log has the cause under the request id of this answer"
+ARCHIVE_DAMAGED = (
+    "the log is missing or damaged in the archive of old logs; the server's log names the object under the request id of this answer: "
+    "restore it from a backup of the archive"
+)
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the store or the queue is down, or when it has too many of something."""
 
@@ -97,8 +103,12 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(429, str(error), retry_after=error.wait)
         case TooMany():
             return Problem(429, str(error), retry_after=RETRY_AFTER)
-        case ReadTooLong() | ArchiveDown():
+        case ReadTooLong():
             return Problem(503, str(error), retry_after=RETRY_AFTER)
+        case ArchiveDown():  # where the archive is, the log says
+            return Problem(503, ARCHIVE_DOWN, retry_after=RETRY_AFTER)
+        case ArchiveDamaged():
+            return Problem(500, ARCHIVE_DAMAGED)
         case TransientError():
             words = f"{error}; nothing is wrong with the request, send it again in a few seconds"
             return Problem(503, words, retry_after=RETRY_AFTER)
