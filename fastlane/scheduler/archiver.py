@@ -62,8 +62,8 @@ class Archiver:
         self._failed: set[str] = set()
         """Logs for which the archive failed when they were tried last."""
         self._failure: ArchiveDown | None = None
-        self._in_a_row, self._got_on = 0, False
-        """How many logs have failed since the last one that did not, and whether there was one, in this round."""
+        self._got_on, self._in_a_row = False, 0
+        """Of this round: the archive's last failure, whether it did not fail for some log, and for how many in a row it has failed."""
 
     async def run(self) -> None:
         """Makes rounds."""
@@ -93,13 +93,14 @@ class Archiver:
         TransientError for others. What is proved goes from the store even while the archive is away."""
         await self._clear_proved()
         await self._objects.prepare(is_new=not await self._archive.any())
-        late, self._in_a_row, self._got_on = frozenset(self._failed), 0, False
+        late = frozenset(self._failed)
+        self._failure, self._got_on, self._in_a_row = None, False, 0
         await self._finish(lambda id: id not in late)
         has_ended = await self._move_ripe()
         await self._remove_orphans(late)
         with suppress(ArchiveDown):
             await self._finish(lambda id: id in late)
-        if self._failure is not None and self._in_a_row and not self._got_on:
+        if self._failure is not None and not self._got_on:
             raise self._failure
         return has_ended
 
@@ -188,13 +189,15 @@ class Archiver:
         """Whether the object is there as it was packed. Raises ArchiveDown when it is not, unless another worker goes on with this log."""
         try:
             found = await self._objects.digest(packed.key, packed.size)
-            if found != packed.digest:
-                raise ArchiveDown(f"{packed.key} in the archive is not as it was written: its SHA-256 is {found}, not {packed.digest}")
         except (ArchiveDown, ArchiveDamaged) as error:
-            if not await self._is_own(packed):
-                return False
-            raise ArchiveDown(str(error)) from error
-        return True
+            wrong = str(error)
+        else:
+            if found == packed.digest:
+                return True
+            wrong = f"{packed.key} in the archive is not as it was written: its SHA-256 is {found}, not {packed.digest}"
+        if await self._is_own(packed):
+            raise ArchiveDown(wrong)
+        return False
 
     async def _is_own(self, packed: ArchivedLog) -> bool:
         """Whether the row of the log names this object, and not to remove it."""
