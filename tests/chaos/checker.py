@@ -114,18 +114,13 @@ class Record:
 
     def is_explained(self, row: Row) -> bool:
         """Whether a fault may have ended the container of an execution."""
-        begin, end = _moment(row["createdAt"]), _moment(row["finishedAt"] or row["createdAt"])
-        return any(at <= end and begin <= until for at, until in self.ended)
+        return _meets(self.ended, *_span(row))
 
     def disk_was_full(self, row: Row) -> bool:
         """Whether the disk of its node was full while an execution was there."""
-        full = [
-            fault
-            for fault in self.rows["fault"]
-            if fault["name"] == "disk-full" and f"node{fault['target'] % NODES + 1}" == row.get("node")
-        ]
-        begin, end = _moment(row["createdAt"]), _moment(row["finishedAt"] or row["createdAt"])
-        return _meets([(fault["at"], fault["until"]) for fault in full], begin, end)
+        faults = (fault for fault in self.rows["fault"] if fault["name"] == "disk-full")
+        full = [(fault["at"], fault["until"]) for fault in faults if f"node{fault['target'] % NODES + 1}" == row.get("node")]
+        return _meets(full, *_span(row))
 
     def was_forgotten(self, finding: Finding) -> bool:
         """Whether it is about something that a restored store has forgotten."""
@@ -366,6 +361,11 @@ def _is_part(log: str, wrote: str) -> bool:
 
 def _meets(spans: Sequence[Span], begin: int, end: int) -> bool:
     return any(since <= end and begin <= until for since, until in spans)
+
+
+def _span(row: Row) -> Span:
+    """From when to when an execution was there."""
+    return _moment(row["createdAt"]), _moment(row["finishedAt"] or row["createdAt"])
 
 
 def _moment(text: str) -> int:

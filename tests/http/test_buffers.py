@@ -354,21 +354,27 @@ async def test_lists_that_were_small_take_less_and_keep_no_large_one_waiting() -
     await asyncio.wait([grown])
 
 
-async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    await server.enqueue("listed")
-    under_way, most, read = 0, 0, 0
-    go = asyncio.Event()
+class HeldReads:
+    """The reads of one kind that a server makes of its store. They wait until they may ``go``. ``begun``: how many there were; ``most``:
+    how many at once."""
 
-    async def slowly(call: Call) -> Any:
-        nonlocal under_way, most, read
-        read += 1
-        under_way += 1
-        most = max(most, under_way)
-        await go.wait()
-        under_way -= 1
+    def __init__(self, server: Fastlane, verb: str) -> None:
+        self.begun, self.under_way, self.most = 0, 0, 0
+        self.go = asyncio.Event()
+        intercept(server.store, verb, self._read)
+
+    async def _read(self, call: Call) -> Any:
+        self.begun += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.go.wait()
+        self.under_way -= 1
         return await call.carry()
 
-    intercept(server.store, "list_all_jobs", slowly)
+
+async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(server: Fastlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    await server.enqueue("listed")
+    reads = HeldReads(server, "list_all_jobs")
     others, writers = set(server.api.server._connections), []
     for _ in range(30):
         _, writer = await opened(server.port)
@@ -376,7 +382,7 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
         writers.append(writer)
     waiting = server.context.traffic.lists.waiting
     await until(lambda: len(waiting) == 30 - AT_ONCE, lambda: f"{len(waiting)} wait")
-    assert most == AT_ONCE
+    assert reads.most == AT_ONCE
     theirs = server.api.server._connections - others
     await calm(server)
     monkeypatch.setattr(connection, "TURN_WITHIN", 0.01)
@@ -385,35 +391,24 @@ async def test_many_who_ask_for_a_list_and_read_nothing_have_few_made_at_once(se
     for writer in writers:
         writer.transport.abort()
     await until(lambda: all(one.stream is None or one.stream.closed() for one in theirs), "they are still there")
-    go.set()
+    reads.go.set()
     await until(lambda: not waiting and not server.context.traffic.lists.taken, "a turn was never given back")
-    assert most == AT_ONCE
-    assert read == AT_ONCE, "nothing is read for those who have gone"
+    assert reads.most == AT_ONCE
+    assert reads.begun == AT_ONCE, "nothing is read for those who have gone"
     assert (await server.get("/jobs/")).status == 200
 
 
 async def test_many_who_ask_for_events_that_few_pass_have_few_read_at_once(server: Fastlane) -> None:
-    under_way, most = 0, 0
-    go = asyncio.Event()
-
-    async def slowly(call: Call) -> Any:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await go.wait()
-        under_way -= 1
-        return await call.carry()
-
-    intercept(server.store, "events", slowly)
+    reads = HeldReads(server, "events")
     asked = [asyncio.ensure_future(server.get(f"/events?actor=nobody&perPage={number + 1}")) for number in range(20)]
     waiting = server.context.traffic.lists.waiting
     try:
         await until(lambda: len(waiting) == 20 - AT_ONCE, lambda: f"{len(waiting)} wait")
-        assert most == 3 * AT_ONCE, "each reads three sources"
+        assert reads.most == 3 * AT_ONCE, "each reads three sources"
     finally:
-        go.set()
+        reads.go.set()
     assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
-    assert most == 3 * AT_ONCE
+    assert reads.most == 3 * AT_ONCE
 
 
 @pytest.mark.parametrize("whose", ["all", "job"])
@@ -422,25 +417,14 @@ async def test_many_who_ask_for_advice_have_few_histories_read_at_once_however_s
     await add_runs(server.store, reply["jobId"], [{}] * 5, 1_700_000_000_000)
     url = "/advice" if whose == "all" else f"{reply['jobUrl']}advice"
     assert len((await server.get(url)).body) < SMALL
-    under_way, most = 0, 0
-    go = asyncio.Event()
-
-    async def slowly(call: Call) -> Any:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await go.wait()
-        under_way -= 1
-        return await call.carry()
-
-    intercept(server.store, "list_executions_of", slowly)
+    reads = HeldReads(server, "list_executions_of")
     asked = [asyncio.ensure_future(server.get(url)) for _ in range(20)]
     waiting = server.context.traffic.lists.waiting
     try:
-        await until(lambda: len(waiting) + most == 20, lambda: f"{len(waiting)} wait, and {most} are read")
-        assert most == AT_ONCE
+        await until(lambda: len(waiting) + reads.most == 20, lambda: f"{len(waiting)} wait, and {reads.most} are read")
+        assert reads.most == AT_ONCE
     finally:
-        go.set()
+        reads.go.set()
     assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
 
 

@@ -46,7 +46,7 @@ async def test_only_its_owner_may_read_a_folder_of_logs(tmp_path):
     assert [oct((tmp_path / name).stat().st_mode & 0o777) for name in ("ab", KEY)] == ["0o700", "0o600"]
 
 
-async def test_a_thread_that_cannot_start_is_an_error_and_keeps_no_folder(tmp_path, monkeypatch):
+async def test_a_thread_that_cannot_start_is_an_error_and_keeps_no_place(tmp_path, monkeypatch):
     folder = LogFolder(tmp_path)
     await folder.prepare(is_new=True)
 
