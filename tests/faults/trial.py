@@ -50,8 +50,6 @@ IMPORTED = (
         "structlog",
         "orjson",
         "httpx",
-        "rich.console",
-        "rich.table",
         "yaml",
         "uvloop",
         "jsonschema",

@@ -24,7 +24,7 @@ from typing import BinaryIO
 from fastlane import die_with_parent
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
-PRELOADED = ("asyncio", "rich.console", "rich.table", "yaml", "fastlane.client", "tests.support.process")
+PRELOADED = ("asyncio", "yaml", "fastlane.client", "tests.support.process")
 LARGEST = 1 << 20
 NUMBER = 4
 """Bytes of a number that is sent."""

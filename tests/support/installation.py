@@ -63,6 +63,8 @@ class Installation:
     """An admin's, which each request then carries."""
     options: ProcessOptions | None = None
     """How its processes differ from the command's."""
+    python: str = sys.executable
+    """Whose packages its processes use."""
     port: int = 0
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -88,7 +90,7 @@ class Installation:
 
         ``under``: a command that runs it, such as ``prlimit``. ``program``: the folder of another release, in place of this checkout.
         """
-        command = [*under, sys.executable, "-m", "fastlane" if self.options is None else "tests.support.process", role]
+        command = [*under, self.python, "-m", "fastlane" if self.options is None else "tests.support.process", role]
         environment = self.environment(self.options) | ({} if program is None else {"PYTHONPATH": str(program)})
         with (self.folder / f"{role}.log").open("ab") as output:
             process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)

