@@ -33,10 +33,11 @@ def main() -> int:
     given = parser.parse_args()
     have_own_mounts()
     kept = Path(tempfile.mkdtemp(prefix="chaos-"))
-    program = program_with(given.plant, kept / "planted") if given.plant else ROOT
     say(f"the record goes to {kept}")
-    verdict, words = run_and_judge(Order(given.seed, given.minutes * 60, given.store, program), kept)
-    version = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    version = version_of(ROOT)
+    with tempfile.TemporaryDirectory(prefix="chaos-program-") as copy:
+        program = program_with(given.plant, Path(copy))
+        verdict, words = run_and_judge(Order(given.seed, given.minutes * 60, given.store, program), kept)
     if given.plant:
         publish_planted(given.plant, f"{given.seed}, {given.minutes:g} min, {words}", verdict)
         return 0 if verdict.findings else 1
@@ -61,13 +62,22 @@ def run_and_judge(order: Order, folder: Path) -> tuple[Verdict, str]:
     return verdict, words
 
 
+def version_of(checkout: Path) -> str:
+    """The commit of the program that runs, and whether its files differ from it."""
+    git = ("git", "-C", str(checkout))
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "fastlane", "tests"], check=False).returncode
+    return f"{commit}, changed" if changed else commit
+
+
 def program_with(id: str, folder: Path) -> Path:
-    """The folder of a copy of the program that has a fault."""
-    fault = next(fault for fault in planted(PLANTED) if fault.id == id)
-    assert not isinstance(fault, Gone), f"the text of {id} is in {fault.file} {fault.times} times"
+    """The folder of a copy of the program, which stays as it is while the run takes; with the fault of this id, unless that is empty."""
     shutil.copytree(ROOT / "fastlane", folder / "fastlane", ignore=shutil.ignore_patterns("__pycache__"))
-    changed = folder / fault.file
-    changed.write_bytes(fault.text(changed.read_bytes()))
+    if id:
+        fault = next(fault for fault in planted(PLANTED) if fault.id == id)
+        assert not isinstance(fault, Gone), f"the text of {id} is in {fault.file} {fault.times} times"
+        changed = folder / fault.file
+        changed.write_bytes(fault.text(changed.read_bytes()))
     return folder
 
 

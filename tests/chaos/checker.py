@@ -36,14 +36,23 @@ Span = tuple[int, int]
 MINUTE = 60_000
 FINAL = frozenset({"done", "failed", "stopped", "timedout", "expired"})
 ACCEPTED = 200
+UNFORESEEN = 500
 SLACK = 3_000
 """Milliseconds around what a restored store has forgotten: a write that was under way may be in its copy, or not."""
 EXPLAINS_FOR = 90_000
 """Milliseconds after a fault within which it explains an end: fastlane gives a lost host up after 30 s."""
 LAST_LINES = 3
 """A container tells the witness of a line before it writes it, so one that is killed has told more than it wrote."""
-NODES_FAULTS = frozenset({"killed", "host-lost", "engine"})
+NEVER_RETRIED = frozenset({"image", "rejected", "unschedulable"})
+"""Reasons of failures after which a job is not tried again, unless it says so."""
+NODES_FAULTS = frozenset({"killed", "host-lost", "engine"}) | NEVER_RETRIED
 """Reasons of failures that a fault with ``ends`` explains, and nothing else does."""
+SETTLED_WITHIN = 90_000
+"""Milliseconds after the end of an attempt within which a stop may still keep the next one from being made."""
+STOPS_WITHIN = 15_000
+"""Milliseconds after an accepted stop within which a container may end by itself, without a fault."""
+STARTS_WITHIN = 30_000
+"""Milliseconds after which a container starts whose service was there before."""
 KINDS = ("lost", "twice", "log", "unexplained", "left")
 FORGOTTEN = "what the store had learned when it was put back to an old copy"
 STARTED_AGAIN = "an engine that was killed started the same container once more"
@@ -107,7 +116,10 @@ class Record:
         self.wish = {job: post for post in self.rows["post"] for job in (*self.named[post["name"]], post["job"]) if job}
         self.there = {job["job"] for job in self.rows["job"]}
         self.crons = {cron["job"] for cron in self.rows["cron"]}
-        self.stopped = {stop["job"] for stop in self.rows["stop"]}
+        self.stops = _by(self.rows["stop"], "job")
+        self.left = [name for row in self.rows["left"] for name in row["services"]]
+        self.known = {execution["row"]["executionId"] for execution in self.rows["execution"]}
+        self.struck = [(fault["at"], fault["until"] + SLACK) for fault in self.rows["fault"]]
         self.ended = [(fault["at"], fault["until"] + EXPLAINS_FOR) for fault in self.rows["fault"] if fault["ends"]]
         self.forgot = [(restored["since"] - SLACK, restored["until"] + SLACK) for restored in self.rows["restored"]]
         self.forgotten = set(self._forgotten(witness)) if self.forgot else set()
@@ -115,6 +127,16 @@ class Record:
     def is_explained(self, row: Row) -> bool:
         """Whether a fault may have ended the container of an execution."""
         return _meets(self.ended, *_span(row))
+
+    def may_be_stopped(self, row: Row, within: int) -> bool:
+        """Whether someone had asked to stop the job of an execution when it ended, or so many milliseconds later."""
+        return any(stop["sent"] <= _span(row)[1] + within for stop in self.stops.get(row["jobId"], ()))
+
+    def ran_on(self, row: Row) -> bool:
+        """Whether it went on for long after a stop was accepted, without any fault."""
+        accepted = [stop["answered"] for stop in self.stops.get(row["jobId"], ()) if stop["status"] == ACCEPTED]
+        until = _span(row)[1]
+        return bool(accepted) and min(accepted) + STOPS_WITHIN < until and not _meets(self.struck, min(accepted), until)
 
     def disk_was_full(self, row: Row) -> bool:
         """Whether the disk of its node was full while an execution was there."""
@@ -135,8 +157,13 @@ class Record:
         for stop in self.rows["stop"]:
             if _meets(self.forgot, stop["sent"], stop["sent"]):
                 yield stop["job"]
+        unknown = [(since, until + STARTS_WITHIN) for since, until in self.forgot]
         for id, _, at in witness.starts:
-            if _meets(self.forgot, at, max(at, witness.last.get(id, at))):
+            spans = self.forgot if id in self.known else unknown
+            if _meets(spans, at, max(at, witness.last.get(id, at))):
+                yield id
+        for name in self.left:
+            if (id := _execution_of(name)) not in self.known:
                 yield id
         for execution in self.rows["execution"]:
             row = execution["row"]
@@ -153,6 +180,7 @@ def judge(rows: Iterable[Row], witness: Witness) -> Verdict:
     verdict.faults.update(fault["name"] for fault in record.rows["fault"])
     found = [*wishes(record, verdict), *starts(record, witness, verdict), *attempts(record), *runs_again(record), *ends(record)]
     found += [*logs(record, witness, verdict), *followed(record), *due_times(record, verdict), *left(record)]
+    found += wrong_answers(record)
     found += [Finding("unexplained", f"a process ended by itself: {crashed['words']}") for crashed in record.rows["crashed"]]
     for finding in found:
         if record.was_forgotten(finding):
@@ -179,6 +207,16 @@ def wishes(record: Record, verdict: Verdict) -> Iterator[Finding]:
     for job in sorted(record.there - record.crons):
         if not record.executions[job] and not record.ticks[job]:
             yield Finding("lost", f"job {job} has neither an execution nor a row that says why not", (job,))
+
+
+def wrong_answers(record: Record) -> Iterator[Finding]:
+    """No request ends in an error that fastlane has not foreseen."""
+    for kind in ("post", "change", "again", "stop"):
+        for asked in record.rows[kind]:
+            if asked["status"] == UNFORESEEN:
+                yield Finding(
+                    "unexplained", f"a request ({kind}) was answered with {UNFORESEEN}", (asked["job"] or asked["name"], asked["sent"])
+                )
 
 
 def is_unknown(asked: Row) -> bool:
@@ -218,13 +256,20 @@ def attempts(record: Record) -> Iterator[Finding]:
                 yield Finding("twice", f"tick {tick} of job {job} has attempts {numbers}", about)
             elif len(numbers) > most:
                 yield Finding("twice", f"tick {tick} of job {job} has {len(numbers)} attempts, and {most - 1} retries", about)
-            elif all(row["status"] == "failed" for row in rows) and len(numbers) < most and job not in record.stopped:
+            elif len(numbers) < most and is_to_be_tried_again(record, rows):
                 yield Finding("lost", f"tick {tick} of job {job} has {len(numbers)} failed attempts, and {most - 1} retries", about)
     for job in record.there - record.crons:
         ran = {execution["row"]["queueJobId"] for execution in record.executions[job]}
         for row in record.ticks[job]:
             if row["id"] not in ran and not row["reason"]:
                 yield Finding("lost", f"row {row['id']} of job {job} has neither an execution nor a reason", (job,))
+
+
+def is_to_be_tried_again(record: Record, rows: Sequence[Row]) -> bool:
+    """Whether the last of these attempts is one that another must follow."""
+    last = max(rows, key=lambda row: int(row["attempt"]))
+    reason = (last["failure"] or {}).get("reason")
+    return last["status"] == "failed" and reason not in NEVER_RETRIED and not record.may_be_stopped(last, SETTLED_WITHIN)
 
 
 def runs_again(record: Record) -> Iterator[Finding]:
@@ -262,11 +307,13 @@ def ends(record: Record) -> Iterator[Finding]:
         if row["status"] not in FINAL:
             yield Finding("lost", f"{about} long after the last fault", ids)
         elif row["status"] == "stopped":
-            if row["jobId"] not in record.stopped:
+            if not record.may_be_stopped(row, SLACK):
                 yield Finding("unexplained", f"{about}, and nobody asked for that", ids)
         elif row["status"] == "failed" and reason in NODES_FAULTS:
             if not record.is_explained(row):
                 yield Finding("unexplained", f"{about} because of {reason}, and no fault was there that may end a container", ids)
+        elif record.ran_on(row):
+            yield Finding("unexplained", f"{about} long after a stop of its job was accepted", ids)
         elif row["jobId"] in codes or row["jobId"] in record.crons:
             right = possible_codes(codes.get(row["jobId"], 0), changes.get(row["jobId"], ()), due[row["queueJobId"]])
             if (row["status"], row["exitCode"]) not in {("failed" if code else "done", code) for code in right}:
@@ -317,9 +364,8 @@ def followed(record: Record) -> Iterator[Finding]:
 
 def left(record: Record) -> Iterator[Finding]:
     """Nothing is left on an engine."""
-    for row in record.rows["left"]:
-        for name in row["services"]:
-            yield Finding("left", f"service {name} is still there", (name.removeprefix("fastlane-").rpartition("-")[0],))
+    for name in record.left:
+        yield Finding("left", f"service {name} is still there", (_execution_of(name),))
 
 
 def due_times(record: Record, verdict: Verdict) -> Iterator[Finding]:
@@ -351,6 +397,11 @@ def due_times(record: Record, verdict: Verdict) -> Iterator[Finding]:
 def _is_end_of_script(row: Row) -> bool:
     """Whether a container ended by itself: a stop or its engine's end may come before it tells of its start."""
     return row["status"] in ("done", "failed") and (row["failure"] or {}).get("reason", "exit") == "exit"
+
+
+def _execution_of(service: str) -> str:
+    """The id of the execution that a service is named after."""
+    return service.removeprefix("fastlane-").rpartition("-")[0]
 
 
 def _is_part(log: str, wrote: str) -> bool:

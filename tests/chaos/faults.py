@@ -27,6 +27,8 @@ LABELLED = "chaos_service"
 """The service whose labels declare a job."""
 NOTICED_WITHIN = 20.0
 """Seconds in which fastlane sees that its store went back."""
+RESUMED_WITHIN = 120.0
+"""Seconds after which a dispatch that pauses again and again is left alone."""
 Ask = Callable[[str, str, object], tuple[int | None, Any]]
 
 
@@ -119,25 +121,35 @@ def copy_store(ground: Ground, _target: int) -> None:
 
 
 def restore_store(ground: Ground, _target: int) -> None:
-    """As docs/operations.md says: with all processes ended; what is due is dispatched once someone allows it."""
+    """As docs/operations.md says: with all processes ended; what is due is dispatched once someone allows it. A pause of the pool, or a
+    drain of a host, that had ended is back, and ends once more."""
     with ground.crew.lock:
         ground.crew.kill(*SLOTS)
         ground.journal.write("restored", since=ground.since, until=now())
         ground.store.restore(ground.copy())
         ground.crew.start()
     ground.crew.until_serving()
+    allow_work(ground)
     allow_dispatch(ground.ask, NOTICED_WITHIN)
 
 
+def allow_work(ground: Ground) -> None:
+    """Ends whatever pauses the pool or drains a host."""
+    ground.ask("POST", "/pools/default/resume", None)
+    for target in range(len(ground.bed.nodes)):
+        undrain(ground, target)
+
+
 def allow_dispatch(ask: Ask, patience: float) -> None:
-    """Lets dispatch go on whenever it pauses within so many seconds: each process that starts may notice that the store was restored."""
-    until = time.monotonic() + patience
-    while True:
+    """Lets dispatch go on whenever it pauses, until it has not for so many seconds: each process that starts may notice that the store was
+    restored."""
+    began = quiet = time.monotonic()
+    while time.monotonic() < min(quiet + patience, began + RESUMED_WITHIN):
         status, answer = ask("GET", "/status", None)
+        if status != 200 or answer["dispatch"]["paused"]:
+            quiet = time.monotonic()
         if status == 200 and answer["dispatch"]["paused"]:
             ask("POST", "/dispatch/resume", None)
-        if time.monotonic() > until:
-            return
         time.sleep(0.5)
 
 

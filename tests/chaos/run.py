@@ -18,10 +18,10 @@ from tests.chaos import plan
 from tests.chaos.checker import FINAL, Witness
 from tests.chaos.clients import CRON_RETRIES, TASK, Clients, labels
 from tests.chaos.crew import Crew
-from tests.chaos.faults import LABELLED, NOTICED_WITHIN, Fault, Ground, allow_dispatch, chosen
+from tests.chaos.faults import LABELLED, NOTICED_WITHIN, Fault, Ground, allow_dispatch, allow_work, chosen
 from tests.chaos.record import Journal, now
 from tests.chaos.stores import MongoServer, Store, sqlite_file
-from tests.support.installation import ROOT, Installation, installed
+from tests.support.installation import Installation, installed
 from tests.support.nodes import NodesView, agreed, docker_command, image_of
 from tests.support.previous_release import unpack
 from tests.support.redis import RealRedis
@@ -45,7 +45,7 @@ class Order:
     seed: int
     seconds: float
     store: str
-    program: Path = ROOT
+    program: Path
 
     @property
     def kind(self) -> str:
@@ -101,6 +101,7 @@ def run(order: Order, folder: Path, say: Callable[[str], None]) -> tuple[list[di
         agreed(bed)
         fastlane.until_healthy(ENDED_WITHIN)
         if any(fault.name == "store-restored" for fault in plan.faults(order.seed, order.seconds, groups(order))):
+            allow_work(ground)
             allow_dispatch(clients.insist, NOTICED_WITHIN / 4)
         for job, since in crons:
             journal.write("cron", job=job, retries=CRON_RETRIES, since=since, until=clients.stop(job))

@@ -45,6 +45,10 @@ def by_hand(id="r-1"):
     return {"kind": "tick", "job": "job-1", "row": tick(id, origin="hand")["row"]}
 
 
+def stop(status, sent=AT):
+    return {"kind": "stop", "job": "job-1", "sent": sent, "status": status} | ({} if status is None else {"answered": sent + 9})
+
+
 def failed(reason, code=None):
     return {"status": "failed", "exitCode": code, "failure": {"reason": reason}}
 
@@ -107,6 +111,11 @@ def test_a_run_without_fault_has_no_finding():
         ("lost", [*GOOD, FOLLOWED | {"whole": False}]),
         ("unexplained", [*GOOD, {"kind": "crashed", "words": "a worker with -6"}]),
         ("left", without("left", {"kind": "left", "services": ["fastlane-e-1"]})),
+        ("unexplained", [*GOOD, asked("change", None, 500)]),
+        ("unexplained", [*GOOD, stop(200)]),
+        ("unexplained", without("execution", execution(status="stopped", exitCode=143), RAN, stop(None, AT + MINUTE))),
+        ("lost", without("execution", execution(**failed("killed")), RAN, CUT, stop(200, AT + 5 * MINUTE))),
+        ("unexplained", without("execution", execution(**failed("image"), log=""), RAN)),
     ],
 )
 def test_what_must_not_be_is_found(kind, rows):
@@ -132,9 +141,19 @@ def test_a_retry_does_what_the_first_attempt_did_whatever_was_changed_since():
     assert found(rows, Witness(starts, SEEN.lines)) == []
 
 
+def test_a_stop_takes_time_where_a_fault_is_there_and_keeps_the_next_attempt_from_being_made():
+    assert found([*GOOD, stop(200), CUT]) == []
+    assert found([*GOOD, stop(None), stop(503)]) == []
+    assert found([*without("execution", execution(**failed("killed")), RAN, CUT, stop(200, AT + MINUTE))]) == []
+
+
+def test_a_failure_that_no_other_attempt_cures_needs_none():
+    rows = without("execution", execution(**failed("image"), log=""), RAN, CUT)
+    assert found(rows, Witness(SEEN.starts[1:])) == []
+
+
 def test_a_container_may_be_ended_before_it_tells_of_its_start():
-    stop = {"kind": "stop", "job": "job-1", "sent": AT, "status": None}
-    assert found([*without("execution", execution(status="stopped", exitCode=143, log=""), RAN), stop], Witness(SEEN.starts[1:])) == []
+    assert found([*without("execution", execution(status="stopped", exitCode=143, log=""), RAN), stop(200)], Witness(SEEN.starts[1:])) == []
     assert found([*without("execution", execution(log=""), RAN)], Witness(SEEN.starts[1:])) == ["unexplained"]
 
 
@@ -171,7 +190,14 @@ def test_what_a_restored_store_forgot_is_counted_apart_and_nothing_else():
     assert apart([*GOOD, post("wish-2", job="job-3"), RESTORED], Witness(unknown, SEEN.lines)) == 3
     late = post("wish-2", job="job-3", sent=AT + 13_000, answered=AT + 13_001)
     assert found([*GOOD, late, RESTORED]) == ["lost"]
-    assert found([*GOOD, RESTORED], Witness([*SEEN.starts, ("e-9", "host-9", AT + 13_000)], SEEN.lines)) == ["lost"]
+    assert found([*GOOD, RESTORED], Witness([*SEEN.starts, ("e-9", "host-9", AT + 43_000)], SEEN.lines)) == ["lost"]
+
+
+def test_the_service_of_an_execution_that_a_restored_store_forgot_is_counted_apart_and_no_other():
+    left = {"kind": "left", "services": ["fastlane-e-9-1"]}
+    assert apart([*without("left"), left, RESTORED], Witness([*SEEN.starts, ("e-9", "host-9", AT + 30_000)], SEEN.lines)) == 2
+    known = {"kind": "left", "services": ["fastlane-e-2-1"]}
+    assert found([*without("left"), known, RESTORED | {"since": AT + MINUTE, "until": AT + MINUTE}]) == ["left"]
 
 
 def test_a_job_of_a_503_counts_apart_only_where_the_answer_of_the_store_was_lost():

@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.chaos import faults, page, plan
-from tests.chaos.__main__ import PLANTED
+from tests.chaos.__main__ import PLANTED, program_with
 from tests.chaos.run import Order, groups
 from tests.faults.mutants import Fault, planted
 
@@ -12,7 +12,7 @@ MINUTES_5 = 300.0
 
 
 def order(seed: int, store: str = "sqlite") -> Order:
-    return Order(seed, MINUTES_5, store)
+    return Order(seed, MINUTES_5, store, Path())
 
 
 def planned(seed: int, store: str = "sqlite") -> list[plan.PlannedFault]:
@@ -45,6 +45,13 @@ def test_the_page_says_what_each_fault_does() -> None:
 def test_each_planted_fault_can_be_made() -> None:
     assert [fault for fault in planted(PLANTED) if not isinstance(fault, Fault)] == []
     assert [fault.id for fault in planted(PLANTED)] == list(page.meanings())
+
+
+def test_a_run_has_a_copy_of_the_program_with_the_planted_fault_or_none(tmp_path: Path) -> None:
+    fault = next(fault for fault in planted(PLANTED) if isinstance(fault, Fault))
+    for id, changed in ("", False), (fault.id, True):
+        folder = program_with(id, tmp_path / f"copy{id}")
+        assert ((folder / fault.file).read_bytes() != (page.PAGE.parents[1] / fault.file).read_bytes()) == changed
 
 
 def test_a_run_takes_the_place_of_an_earlier_one_of_its_version(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
