@@ -547,15 +547,17 @@ def _is_by_our_stop(execution: Execution, service: EngineService, task: EngineTa
 
 
 def ending_when_lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
-    """How an execution ends whose host has been away for too long: stopped or timed out if that was due, else lost with its host."""
+    """How an execution ends whose host has been away for too long: stopped or timed out if that was due, else lost with its host. What its
+    container may have written there is lost as well, whether its start was seen or not."""
     status = _status_when_unseen(execution, now, limits)
-    return Ending(status, now, failure=host_lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
+    failure = host_lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None
+    return Ending(status, now, failure=failure, truncated=True)
 
 
 def ending_when_host_removed(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
     """How an execution ends whose host was removed by force: as one whose host was away for too long."""
     status = _status_when_unseen(execution, now, limits)
-    return Ending(status, now, failure=host_removed(execution, why) if status is Status.FAILED else None)
+    return Ending(status, now, failure=host_removed(execution, why) if status is Status.FAILED else None, truncated=True)
 
 
 def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:

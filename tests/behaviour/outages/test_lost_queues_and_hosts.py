@@ -186,6 +186,7 @@ async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_
         ended = await crew.reaches(waiting, "failed")
         assert ended.failure is not None
         assert ended.failure.reason == "host-lost"
+        assert ended.truncated, "what its container may have written there is lost"
         assert crew.executor.starts == []
         crew.executor.up(HOST)
         await crew.cleaned(waiting)
