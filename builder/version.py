@@ -50,10 +50,14 @@ def written(root: Path = ROOT) -> str | None:
 
 
 def write(root: Path = ROOT) -> None:
-    """Writes the version where it differs, at once, since another process may be reading the file. Keeps it where nothing is known."""
+    """Writes the version where it differs, at once, since another process may be reading the file. Keeps it where nothing is known, and in
+    the archive of a clone without tags, which knows the commit alone."""
     path, found = root / FILE, version(root)
     text = f'"""Written by builder/version.py."""\n\n__version__ = "{found}"\n'
     if found is None or (path.exists() and path.read_text("utf-8") == text):
+        return
+    commit = found.partition(".dev0+")[2]
+    if commit and not (root / ".git").exists() and (written(root) or "").endswith(f"+{commit}"):
         return
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.write_text(text, "utf-8")
@@ -93,4 +97,4 @@ def _git(root: Path, *words: str) -> str:
 
 if __name__ == "__main__":
     write()
-    sys.stdout.write(f"{version() or release() + '.dev0'}\n")
+    sys.stdout.write(f"{written() or release() + '.dev0'}\n")

@@ -49,6 +49,14 @@ def commit(folder: Path) -> str:
     return "g" + git(folder, "rev-parse", "HEAD")[:8]
 
 
+def archive(clone: Path, folder: Path) -> Path:
+    """What `git archive` gives, unpacked."""
+    packed = subprocess.run(["git", "archive", "HEAD"], cwd=clone, capture_output=True, check=True, timeout=60).stdout
+    (folder / "archive").mkdir()
+    subprocess.run(["tar", "-x", "-C", str(folder / "archive")], input=packed, check=True, timeout=60)
+    return folder / "archive"
+
+
 def test_the_commit_with_the_tag_of_its_release_is_that_release(clone: Path) -> None:
     git(clone, "tag", "-a", f"v{RELEASE}", "-m", "release")
     assert says(clone) == RELEASE
@@ -80,10 +88,14 @@ def test_a_clone_without_tags_counts_from_the_commit_of_the_release_before(clone
 def test_an_archive_of_git_says_the_same_as_the_clone(clone: Path, tmp_path: Path, tag: str | None, wanted: str) -> None:
     if tag:
         git(clone, "tag", tag, "HEAD" if tag == f"v{RELEASE}" else "HEAD~1")
-    packed = subprocess.run(["git", "archive", "HEAD"], cwd=clone, capture_output=True, check=True, timeout=60).stdout
-    (tmp_path / "archive").mkdir()
-    subprocess.run(["tar", "-x", "-C", str(tmp_path / "archive")], input=packed, check=True, timeout=60)
-    assert says(tmp_path / "archive") == says(clone) == wanted.format(release=RELEASE, commit=commit(clone))
+    assert says(archive(clone, tmp_path)) == says(clone) == wanted.format(release=RELEASE, commit=commit(clone))
+
+
+def test_the_archive_of_a_clone_without_tags_keeps_what_that_clone_counted(clone: Path, tmp_path: Path) -> None:
+    folder = archive(clone, tmp_path)
+    for counted, wanted in ((f"{RELEASE}.dev7+{commit(clone)}", 7), (f"{RELEASE}.dev7+g01234567", 0)):
+        (folder / version.FILE).write_text(f'__version__ = "{counted}"\n')
+        assert says(folder) == f"{RELEASE}.dev{wanted}+{commit(clone)}"
 
 
 def test_a_package_keeps_what_was_written_and_a_bare_copy_is_before_the_release(clone: Path) -> None:
