@@ -100,8 +100,8 @@ class TaskEnd(StrEnum):
 class EngineTask:
     """One engine task of a service. Times in milliseconds; ``message`` in the engine's words; ``exit_code`` only if a container returned
     one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
-    but its container may still run, in its grace. ``drained``: its node is drained. ``node``: its node's name, if it is
-    known."""
+    but its container may still run, in its grace, or its exit code is in doubt until its node's engine answers. ``drained``: its node is
+    drained. ``node``: its node's name, if it is known."""
 
     id: str
     service_id: str

@@ -470,7 +470,7 @@ def verdict_of(execution: Execution, service: EngineService, now: int, limits: L
     """Decides what to do about a bound execution whose service looks like this, whatever its troubles are."""
     task = task_of(execution, service)
     if task is not None and task.phase is Phase.ENDED:
-        patience = _lingers_until(execution, task)
+        patience = _lingers_until(execution, task, limits)
         return (
             WaitUntil(min(patience, now + OFTEN)) if now < patience else RecordEnd(ending_of(execution, service, task, now, limits), task)
         )
@@ -492,10 +492,15 @@ def verdict_of(execution: Execution, service: EngineService, now: int, limits: L
     return WaitUntil(_next_deadline(execution, task, limits))
 
 
-def _lingers_until(execution: Execution, task: EngineTask) -> int:
-    """Until when a container may still run although the engine calls its task ended; 0 when it does not."""
+def _lingers_until(execution: Execution, task: EngineTask, limits: Limits) -> int:
+    """Until when a container may still run although the engine calls its task ended, or its node's engine may still say that it made up
+    the exit code as it came back; 0 when neither is so."""
+    if not task.lingering:
+        return 0
+    if task.end is TaskEnd.EXITED:
+        return task.changed_at + round(limits.host_lost_after * 1000)
     own = execution.spec.container.stop_grace
-    return task.changed_at + (STOP_GRACE if own is None else own) + AFTER_GRACE if task.lingering else 0
+    return task.changed_at + (STOP_GRACE if own is None else own) + AFTER_GRACE
 
 
 def _is_replacement(execution: Execution, task: EngineTask, now: int, limits: Limits) -> bool:

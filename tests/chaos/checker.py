@@ -25,7 +25,7 @@ container's host name and the moment), and by execution the lines that it wrote,
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,11 +59,6 @@ STARTED_AGAIN = "an engine that was killed started the same container once more"
 DOUBT = "a 503 because the store's own answer was lost, to a request that had its effect"
 CUT_LOG = "a log that says that some of it may be lost"
 FULL_DISK = "a log of a node whose disk was full meanwhile"
-ENGINE_AWAY = "a log of a container that ended by itself about when its engine was down"
-ENGINES_CODE = "an exit code that an engine gives to a container whose end, or start, it did not see"
-ENGINES_FAULTS = frozenset({"engine-killed", "engine-halted"})
-ENGINES_CODES = {128: ENGINES_FAULTS | {"disk-full"}, 255: ENGINES_FAULTS}
-"""Such exit codes, and the faults of a node that bring them."""
 NODES = 3
 
 
@@ -145,22 +140,9 @@ class Record:
 
     def disk_was_full(self, row: Row) -> bool:
         """Whether the disk of its node was full while an execution was there."""
-        return self._was_struck(row, {"disk-full"})
-
-    def engine_was_down(self, row: Row) -> bool:
-        """Whether the engine of its node was down while an execution was there."""
-        return self._was_struck(row, ENGINES_FAULTS)
-
-    def is_engines_code(self, row: Row) -> bool:
-        """Whether its exit code may be its engine's word for an end, or a start, that it did not see."""
-        names = ENGINES_CODES.get(row["exitCode"], frozenset())
-        return row["status"] == "failed" and self._was_struck(row, names, anywhere=row.get("node") is None)
-
-    def _was_struck(self, row: Row, names: Set[str], *, anywhere: bool = False) -> bool:
-        """Whether one of these faults struck the node of an execution, or any node, while it was there."""
-        faults = [fault for fault in self.rows["fault"] if fault["name"] in names]
-        there = [fault for fault in faults if anywhere or row.get("node") == f"node{fault['target'] % NODES + 1}"]
-        return _meets([(fault["at"], fault["until"]) for fault in there], *_span(row))
+        faults = (fault for fault in self.rows["fault"] if fault["name"] == "disk-full")
+        full = [(fault["at"], fault["until"]) for fault in faults if f"node{fault['target'] % NODES + 1}" == row.get("node")]
+        return _meets(full, *_span(row))
 
     def was_forgotten(self, finding: Finding) -> bool:
         """Whether it is about something that a restored store has forgotten."""
@@ -196,7 +178,7 @@ def judge(rows: Iterable[Row], witness: Witness) -> Verdict:
     record, verdict = Record(rows, witness), Verdict()
     verdict.jobs, verdict.executions = len(record.there), len(record.rows["execution"])
     verdict.faults.update(fault["name"] for fault in record.rows["fault"])
-    found = [*wishes(record, verdict), *starts(record, witness, verdict), *attempts(record), *runs_again(record), *ends(record, verdict)]
+    found = [*wishes(record, verdict), *starts(record, witness, verdict), *attempts(record), *runs_again(record), *ends(record)]
     found += [*logs(record, witness, verdict), *followed(record), *due_times(record, verdict), *left(record)]
     found += wrong_answers(record)
     found += [Finding("unexplained", f"a process ended by itself: {crashed['words']}") for crashed in record.rows["crashed"]]
@@ -258,8 +240,7 @@ def starts(record: Record, witness: Witness, verdict: Verdict) -> Iterator[Findi
         elif len(names) > 1:
             yield Finding("twice", f"execution {id} started {len(names)} times in {names[0]}", (id,))
     for id, row in rows.items():
-        by_itself = row["exitCode"] is not None and _is_end_of_script(row) and not record.is_engines_code(row)
-        if by_itself and not containers[id]:
+        if row["exitCode"] is not None and not containers[id] and _is_end_of_script(row):
             yield Finding("unexplained", f"execution {id} has exit code {row['exitCode']} and never started", (id,))
 
 
@@ -310,7 +291,7 @@ def runs_again(record: Record) -> Iterator[Finding]:
             )
 
 
-def ends(record: Record, verdict: Verdict) -> Iterator[Finding]:
+def ends(record: Record) -> Iterator[Finding]:
     """Each execution has ended, as its script does, or with a reason that a fault explains."""
     codes = {job: post["code"] for job, post in record.wish.items()}
     changes = _by(record.rows["change"], "job")
@@ -331,8 +312,6 @@ def ends(record: Record, verdict: Verdict) -> Iterator[Finding]:
         elif row["status"] == "failed" and reason in NODES_FAULTS:
             if not record.is_explained(row):
                 yield Finding("unexplained", f"{about} because of {reason}, and no fault was there that may end a container", ids)
-        elif record.is_engines_code(row):
-            verdict.apart[ENGINES_CODE].append(row["executionId"])
         elif record.ran_on(row):
             yield Finding("unexplained", f"{about} long after a stop of its job was accepted", ids)
         elif row["jobId"] in codes or row["jobId"] in record.crons:
@@ -364,8 +343,6 @@ def logs(record: Record, witness: Witness, verdict: Verdict) -> Iterator[Finding
             verdict.apart[CUT_LOG].append(id)
         elif record.disk_was_full(row) and _is_part(log, wrote):
             verdict.apart[FULL_DISK].append(id)
-        elif by_itself and record.engine_was_down(row) and wrote.startswith(log):
-            verdict.apart[ENGINE_AWAY].append(id)
         elif by_itself or not wrote.startswith(log):
             yield Finding("log", f"execution {id} wrote {len(wrote)} bytes, and {len(log)} are stored, not marked as truncated", (id,))
         elif len(wrote) - len(log) > LAST_LINES * max(map(len, wrote.splitlines(keepends=True))):

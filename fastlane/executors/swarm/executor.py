@@ -287,10 +287,9 @@ class SwarmExecutor:
         )
         with readable(host):
             clocks = self._hosts.clocks(found, leader_of(nodes))
-            containers = await self._containers(found, tasks)
+            containers, silent = await self._containers(found, tasks)
             raw_views = task_views(tasks, node_states(nodes), containers, node_details(nodes), clocks, node_names(nodes))
             views = await self._hosts.explained(raw_views, spec.image(raw), asked=found)
-            silent = self._hosts.silent_nodes(found)
             self._hosts.note_starts(views, self._clock.now())
             return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
@@ -299,7 +298,12 @@ class SwarmExecutor:
         at = self._hosts.at_node(task.node_id or "", asked=found)
         if at is None or at.facts is None or at.facts.skew is None or task.container_id is None:
             return None
-        container = await self._container(at, task.container_id, asked=found)
+        try:
+            container = await self._container(at, task.container_id)
+        except HostDown:
+            if at is found:
+                raise
+            container = None
         with readable(host):
             return task if container is None else with_times(task, container, at.facts.skew)
 
@@ -330,28 +334,36 @@ class SwarmExecutor:
         raw: Raw = await host.get(f"/services/{quote(service_id, safe='')}")
         return raw
 
-    async def _containers(self, host: SwarmHost, tasks: Sequence[Raw]) -> dict[str, Raw]:
-        """The reachable nodes' answers about these tasks' containers, by container id. A node may refuse to answer, as some proxies do."""
-        found: dict[str, Raw] = {}
+    async def _containers(self, host: SwarmHost, tasks: Sequence[Raw]) -> tuple[dict[str, Raw], set[str]]:
+        """The nodes' answers about these tasks' containers, by container id, and the nodes that are hosts and gave none because they did
+        not answer. A node may refuse to answer, as some proxies do."""
+        found, silent = dict[str, Raw](), set[str]()
         for task in tasks:
-            container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=host)
-            if container is None or at is None:
+            container, node = container_id(task), str(task.get("NodeID", ""))
+            if container is None:
                 continue
-            if (raw := await self._container(at, container, asked=host)) is not None:
+            at = self._hosts.at_node(node, asked=host)
+            if at is None:
+                silent |= self._hosts.silent_nodes(host) & {node}
+                continue
+            try:
+                raw = await self._container(at, container)
+            except HostDown:
+                if at is host:
+                    raise
+                silent.add(node)
+                continue
+            if raw is not None:
                 found[container] = raw
-        return found
+        return found, silent
 
-    async def _container(self, at: SwarmHost, id: str, *, asked: SwarmHost) -> Raw | None:
+    async def _container(self, at: SwarmHost, id: str) -> Raw | None:
         try:
             raw: Raw = await at.get(f"/containers/{quote(id, safe='')}/json")
         except (ServiceGone, OrderRefused) as error:
             log.info("container.not_shown", host=at.name, container_id=id, error=str(error))
-        except HostDown:
-            if at is asked:
-                raise
-        else:
-            return raw
-        return None
+            return None
+        return raw
 
     # removing
 

@@ -23,7 +23,7 @@ remove     (its service was removed)                              SHUTDOWN  none
 ========== ====================================================== ========= =============================================
 
 An engine gives 128 where a start failed without a code of its own. The words of the runtime (a bad option, too little memory) and words
-about a user or group blame the container; all others, such as a network or a runtime that does not work, blame the engine.
+about a user or group blame the container; all others, such as a network or a runtime that fails without a word, blame the engine.
 
 A failed pull has only these words, whatever its cause; ``FailedPulls`` (``images.py``) finds the cause.
 
@@ -68,6 +68,8 @@ OF_CONTAINER = re.compile(
     r"OCI runtime|unable to find (user|group)|no matching entries in (passwd|group)|no users found|uids and gids|error mounting"
 )
 """Words of a start that failed by the container's own settings, although its code means a failure of the engine."""
+SILENT_RUNTIME = re.compile(r"runc did not terminate successfully: exit status \d+(: unknown)?$")
+"""The end of the words of a start whose runtime failed without a word about the container, as it does where the disk is full."""
 PULL_FAILED = re.compile(
     r"No such image|pull access denied|manifest (for .* not found|unknown)|failed to resolve reference|no matching manifest"
     r"|unauthorized: |no basic auth credentials|toomanyrequests"
@@ -194,7 +196,9 @@ def _had_no_space(raw: Raw) -> bool:
 def _failed_by_engine(raw: Raw) -> bool:
     """Whether its engine could not start its container, for a reason that lies in the engine."""
     error = _error(raw)
-    return _state(raw) == "failed" and error.startswith(START_FAILED) and _code(raw) == FAILED_CODE and not OF_CONTAINER.search(error)
+    if _state(raw) != "failed" or not error.startswith(START_FAILED) or _code(raw) != FAILED_CODE:
+        return False
+    return not OF_CONTAINER.search(error) or SILENT_RUNTIME.search(error) is not None
 
 
 def wait_for_engine(task: EngineTask, silent_nodes: Collection[str]) -> EngineTask:

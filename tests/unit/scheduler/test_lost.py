@@ -71,6 +71,15 @@ def test_a_task_that_is_not_there_any_more_is_told_of_and_not_concluded_from(nam
     assert isinstance(verdict_of(execution, view, NOW, LIMITS), ServiceMissing)
 
 
+def test_an_engine_is_awaited_that_may_have_made_up_an_exit_code_as_it_came_back() -> None:
+    """It may take longer to answer than any grace; after as long as a host may be away, the code is taken as it is."""
+    view, over = a_service(ended(TaskEnd.EXITED, 255, changed_at=NOW, lingering=True)), NOW + 300_000
+    assert verdict_of(running(), view, over - 1, LIMITS) == WaitUntil(over)
+    verdict = verdict_of(running(), view, over, LIMITS)
+    assert isinstance(verdict, RecordEnd)
+    assert (verdict.ending.status, verdict.ending.exit_code) == (Status.FAILED, 255)
+
+
 @pytest.mark.parametrize("grace", [None, 0, 60_000])
 def test_a_container_that_goes_on_while_its_task_is_called_ended_is_waited_for_during_its_grace(grace: int | None) -> None:
     execution = running(spec=Spec("ubuntu", container=Container(stop_grace=grace)), **ASKED)

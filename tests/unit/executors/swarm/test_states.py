@@ -29,6 +29,7 @@ def container(*, oom: bool = False, started: str = AT, finished: str = AT) -> di
 NO_ENDPOINT = "failed to set up container networking: failed to create endpoint fastlane-e.1 on network bridge: adding interface failed"
 BAD_USER = "unable to find user nosuch: no matching entries in passwd file"
 BAD_OPTION = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: memory"
+SILENT_RUNTIME = "failed to create shim task: OCI runtime create failed: runc did not terminate successfully: exit status 1"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,8 @@ BAD_OPTION = "failed to create task for container: failed to create shim task: O
         (task("failed", "starting container failed: failed to create task for container: ttrpc: closed", 128), TaskEnd.ENGINE, None),
         (task("failed", f"starting container failed: {BAD_USER}", 128), TaskEnd.EXITED, 128),
         (task("failed", f"starting container failed: {BAD_OPTION}", 128), TaskEnd.EXITED, 128),
+        (task("failed", f"starting container failed: {SILENT_RUNTIME}", 128), TaskEnd.ENGINE, None),
+        (task("failed", f"starting container failed: {SILENT_RUNTIME}: no such option", 128), TaskEnd.EXITED, 128),
         (task("failed", f"task: non-zero exit (128): {NO_ENDPOINT}", 128), TaskEnd.EXITED, 128),
         (task("failed", "No such container: c", 0), TaskEnd.KILLED, None),
         (task("failed", "No such container: c"), TaskEnd.KILLED, None),
