@@ -16,7 +16,6 @@ from benchmarks import (
     dispatch,
     endurance,
     enqueue,
-    felt,
     followers,
     hosts,
     labels,
@@ -27,6 +26,7 @@ from benchmarks import (
     plots,
     price,
     report,
+    responsiveness,
     several_engines,
     starts,
     stores,
@@ -40,7 +40,7 @@ from benchmarks.run import Run, conclude
 
 PARTS = (
     *("enqueue", "counts", "starts", "dispatch", "endurance", "stores", "timed", "hosts", "price", "mixes", "lists", "transfer"),
-    *("followers", "logs", "writes", "containers", "labels", "felt"),
+    *("followers", "logs", "writes", "containers", "labels", "responsiveness"),
 )
 PEERS = ("huey", "celery")
 
@@ -63,7 +63,7 @@ class Sizes:
     priced: price.Sizes = field(default_factory=price.Sizes)
     mixed: mixes.Sizes = field(default_factory=mixes.Sizes)
     labelled: labels.Sizes = field(default_factory=labels.Sizes)
-    lines: int = felt.LINES
+    lines: int = responsiveness.LINES
 
 
 QUICK = Sizes(
@@ -93,7 +93,7 @@ QUICK = Sizes(
 def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, prints the figures of each part, and then the whole table."""
     parts = only or PARTS
-    if engine is None and (needy := {"logs", "writes", "containers", "labels", "felt"} & set(parts)):
+    if engine is None and (needy := {"logs", "writes", "containers", "labels", "responsiveness"} & set(parts)):
         raise click.UsageError(f"these parts need --engine: {', '.join(sorted(needy))}")
     found = [peer for name in PEERS if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(engine, found, [name for name in PEERS if name not in {peer.name for peer in found}])
@@ -132,7 +132,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "writes": lambda: writes.measure(engine, rounds, say),
         "containers": lambda: [*containers.measure(engine, rounds, say), *several_engines.measure(rounds, say)],
         "labels": lambda: labels.measure(engine, rounds, say, sizes.labelled),
-        "felt": lambda: felt.measure(engine, rounds, say, lines=sizes.lines),
+        "responsiveness": lambda: responsiveness.measure(engine, rounds, say, lines=sizes.lines),
     }
 
 

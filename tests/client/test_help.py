@@ -137,5 +137,5 @@ def test_help_and_the_client_commands_import_nothing_of_the_server():
     ours = {name for name in listed if name.startswith("fastlane.")}
     assert {name.split(".")[1] for name in ours} == {"_version", "cli", "client"}
     assert "fastlane.client" not in helped
-    assert not {"httpx", "wcwidth", "yaml", "asyncio", "tornado", "marshmallow", "docker"} & helped
+    assert not {"httpx", "wcwidth", "rich", "yaml", "asyncio", "tornado", "marshmallow", "docker"} & helped
     assert not {"tornado", "marshmallow", "docker", "redis", "sqlite3", "structlog"} & listed

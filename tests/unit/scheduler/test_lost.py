@@ -9,7 +9,15 @@ from fastlane.models.container import Container
 from fastlane.models.job import Execution, Failure, Spec
 from fastlane.models.retry import FailureReason
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import RecordEnd, ServiceMissing, WaitUntil, ending_when_gone, ending_when_lost, verdict_of
+from fastlane.scheduler.verdict import (
+    RecordEnd,
+    ServiceMissing,
+    WaitUntil,
+    ending_when_gone,
+    ending_when_host_removed,
+    ending_when_lost,
+    verdict_of,
+)
 from tests.unit.scheduler.situations import (
     ASKED,
     LIMITS,
@@ -43,11 +51,12 @@ from tests.unit.scheduler.situations import (
     ],
 )
 def test_what_is_lost_with_its_host_or_service_ends_as_was_asked_and_else_fails(execution: Execution, now: int, status: Status) -> None:
-    for ending, reason in (
-        (ending_when_lost(execution, "the node is down", now, LIMITS), FailureReason.HOST_LOST),
-        (ending_when_gone(execution, "someone removed it", now, LIMITS), FailureReason.KILLED),
+    for ending, reason, cut in (
+        (ending_when_lost(execution, "the node is down", now, LIMITS), FailureReason.HOST_LOST, True),
+        (ending_when_host_removed(execution, "it was removed", now, LIMITS), FailureReason.HOST_LOST, True),
+        (ending_when_gone(execution, "someone removed it", now, LIMITS), FailureReason.KILLED, False),
     ):
-        assert (ending.status, ending.finished_at, ending.exit_code) == (status, now, None)
+        assert (ending.status, ending.finished_at, ending.exit_code, ending.truncated) == (status, now, None, cut)
         assert (ending.failure.reason if ending.failure else None) is (reason if status is Status.FAILED else None)
 
 

@@ -1,11 +1,10 @@
 """What people wait for: the commands of a terminal, the first paint of a page on a slow line, and a long log in a browser.
 
 ``fastlane up`` runs as its own process on a real engine, with the packages that a user has, and none of the tests'. A command's time runs
-from its start to its end, or to the first byte of the container's output for ``fastlane run``; beside it is what a user of Docker types
-instead. The pages are opened in Chromium, each in a
-window without a cache, on a line as slow as Lighthouse's phone. Paint is the first contentful one, by the browser's own clock, from the
-request of the page; beside it is a page of one sentence on the same line. The log has a million lines, and the one beside it a thousand;
-they are opened without the slow line, since it is the page's work that counts.
+from its start to its end, or for ``fastlane run`` to the first byte of the container's output. Beside it is what a user of Docker types
+instead. The pages are opened in Chromium, each in a window without a cache, on a line as slow as that of Lighthouse's phone. Paint is the
+first contentful one, by the browser's own clock, from the request of the page; beside it is a page of one sentence on the same line. The
+log has a million lines, and the one beside it a thousand. They are opened without the slow line, since it is the page's work that counts.
 """
 
 import asyncio
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
+from subprocess import DEVNULL, PIPE
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -34,6 +34,7 @@ PYTHON = str(ROOT / ".venv/bin/python")
 """Of ``scripts/venv .venv requirements/run.txt``."""
 OURS = (PYTHON, "-m", "fastlane")
 HELLO = ("sh", "-c", "echo hello; sleep 1")
+SERVICE = "bare"
 TURNS = 10
 """Commands and pages of each side in a round."""
 LINES, FEW = 1_000_000, 1_000
@@ -61,12 +62,12 @@ class _Pair:
     ours: Times = field(default_factory=list)
     theirs: Times = field(default_factory=list)
 
-    def add(self, ours: Sequence[float], theirs: Sequence[float] = ()) -> str:
-        """Adds a round's times. Returns its line."""
-        self.ours.append(median(ours))
-        if theirs:
-            self.theirs.append(median(theirs))
-        return f"{self.name} {self.ours[-1]:.0f} ms" + (f" against {self.theirs[-1]:.0f} ms" if theirs else "")
+    def add(self, times: Sequence[tuple[float, ...]]) -> str:
+        """Adds a round's times, each ours and then the peer's, if there is one. Returns its line."""
+        sides = [median(side) for side in zip(*times, strict=True)]
+        for kept, side in zip((self.ours, self.theirs), sides, strict=False):
+            kept.append(side)
+        return f"{self.name} {' against '.join(f'{side:.0f} ms' for side in sides)}"
 
     def figure(self) -> Figure:
         """The line of the report."""
@@ -97,12 +98,12 @@ def _commands(fastlane: Installation, rounds: int, say: Callable[[str], None]) -
     for _ in range(rounds):
         for pair, ours, theirs in ((helped, "--help", ("--help",)), (listed, "ps", ("service", "ls"))):
             both = [(terminal.took(*OURS, ours), terminal.took("docker", *theirs)) for _ in range(TURNS)]
-            say(pair.add([one for one, _ in both], [other for _, other in both]))
+            say(pair.add(both))
         both = [
-            (terminal.first_byte(*OURS, "run", "--task", "felt", IMAGE, "--", *HELLO), terminal.first_byte_of_service())
+            (terminal.first_byte(*OURS, "run", "--task", "bench", IMAGE, "--", *HELLO), terminal.first_byte_of_service())
             for _ in range(TURNS)
         ]
-        say(ran.add([one for one, _ in both], [other for _, other in both]))
+        say(ran.add(both))
     return [helped, listed, ran]
 
 
@@ -115,13 +116,13 @@ class _Terminal:
     def took(self, *command: str) -> float:
         """Until its end."""
         began = time.perf_counter()
-        subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        subprocess.run(command, env=self.environment, stdin=DEVNULL, capture_output=True, check=True)
         return (time.perf_counter() - began) * 1_000
 
     def first_byte(self, *command: str, began: float | None = None) -> float:
         """From ``began``, or its start, until its first byte of output is there. It need not end by itself."""
         began = began or time.perf_counter()
-        with subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(command, env=self.environment, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
             assert process.stdout is not None
             first = process.stdout.read(1)
             took = time.perf_counter() - began
@@ -133,15 +134,15 @@ class _Terminal:
     def first_byte_of_service(self) -> float:
         """Of Docker's own commands: a service is created, and its log followed. Removes it."""
         began = time.perf_counter()
-        self.took("docker", "service", "create", "-d", "--restart-condition", "none", "--name", "felt", IMAGE, *HELLO)
+        self.took("docker", "service", "create", "-d", "--restart-condition", "none", "--name", SERVICE, IMAGE, *HELLO)
         try:
-            return self.first_byte("docker", "service", "logs", "-f", "--raw", "felt", began=began)
+            return self.first_byte("docker", "service", "logs", "-f", "--raw", SERVICE, began=began)
         finally:
-            self.took("docker", "service", "rm", "felt")
+            self.took("docker", "service", "rm", SERVICE)
 
 
 async def _pages(fastlane: Installation, rounds: int, say: Callable[[str], None], lines: int) -> list[_Pair]:
-    long, short = (fastlane.run("sh", "-c", f"seq {count}; sleep 1", task="felt") for count in (lines, FEW))
+    long, short = (fastlane.run("sh", "-c", f"seq {count}; sleep 1", task="bench") for count in (lines, FEW))
     for reply in (long, short):
         if (end := fastlane.ends(reply))["status"] != "done":
             raise RuntimeError(f"a job that writes lines ended as {end}")
@@ -155,12 +156,12 @@ async def _pages(fastlane: Installation, rounds: int, say: Callable[[str], None]
             for _ in range(rounds):
                 for pair, url in ((console, f"{fastlane.url}/"), (log, f"{short['jobUrl']}stream")):
                     both = [(await _painted(browser, url), await _painted(browser, bare)) for _ in range(TURNS)]
-                    say(pair.add([one for one, _ in both], [other for _, other in both]))
+                    say(pair.add(both))
                 logs = [
                     (await _at_end(browser, long["jobUrl"], lines), await _at_end(browser, short["jobUrl"], FEW)) for _ in range(TURNS // 2)
                 ]
-                say(opened.add([one for (one, _), _ in logs], [other for _, (other, _) in logs]))
-                say(searched.add([one for (_, one), _ in logs]))
+                say(opened.add([(ours[0], theirs[0]) for ours, theirs in logs]))
+                say(searched.add([ours[1:] for ours, _ in logs]))
         await browser.close()
     return [console, log, opened, searched]
 
