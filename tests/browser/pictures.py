@@ -4,6 +4,7 @@ A browser of another version draws the edges of letters otherwise. So a picture 
 each: a letter that is drawn otherwise changes a block by little, and something that moved by a few pixels changes many blocks by much.
 """
 
+import asyncio
 import base64
 import os
 from pathlib import Path
@@ -19,6 +20,8 @@ HIGHEST = 1_100
 """Pixels of a page that are kept, from its top."""
 TOLERANCE = 0.0015
 """The share of blocks that may differ."""
+LOOKS = 10
+"""Pictures of a page, half a second apart, of which one must be as the kept one."""
 
 READ = """async data => {
     const bitmap = await createImageBitmap(await (await fetch(data)).blob());
@@ -76,17 +79,19 @@ async def difference(tool: Page, kept: bytes, now: bytes) -> float:
 
 
 async def check(tool: Page, page: Page, name: str) -> str | None:
-    """What is wrong with the page's picture, if it is not as the kept one; or replaces that one. ``tool`` is a page of another window: a
-    page that another one of its window covers is not drawn."""
-    now = await picture(tool, page)
+    """What is wrong with the page's picture, if it does not become as the kept one; or replaces that one. ``tool`` is a page of another
+    window: a page that another one of its window covers is not drawn."""
     file = KEPT / f"{name}.webp"
     if UPDATE:
         KEPT.mkdir(exist_ok=True)
-        file.write_bytes(now)
+        file.write_bytes(await picture(tool, page))
         return None
-    share = await difference(tool, file.read_bytes(), now) if file.exists() else 1.0
-    if share <= TOLERANCE:
-        return None
+    for _ in range(LOOKS):  # just after the window's size has changed, what sticks to its edge may not be drawn yet
+        now = await picture(tool, page)
+        share = await difference(tool, file.read_bytes(), now) if file.exists() else 1.0
+        if share <= TOLERANCE:
+            return None
+        await asyncio.sleep(0.5)
     SHOTS.mkdir(parents=True, exist_ok=True)
     (SHOTS / file.name).write_bytes(now)
     return f"{file.name}: {share:.2%} of it differs; now it looks like {SHOTS / file.name}"

@@ -7,6 +7,7 @@ from playwright.async_api import expect
 
 from fastlane.models.tick import next_execution
 from tests.browser.logpage import DESK, PHONE, numbered, open_log, shoot, violations
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,9 +38,7 @@ async def test_scrolling_up_even_gently_pauses_and_scrolling_to_the_end_follows_
     for up in (lambda: log.page.mouse.wheel(0, -3), lambda: view.press("ArrowUp")):
         await up()
         await expect(follow).to_have_attribute("aria-pressed", "false")
-        await log.page.wait_for_function(
-            "() => { const log = document.getElementById('log'); return log.scrollTop < log.scrollHeight - log.clientHeight - 2 }"
-        )
+        await until(lambda: view.evaluate("log => log.scrollTop < log.scrollHeight - log.clientHeight - 2"), "the log to scroll up")
         await log.page.mouse.wheel(0, 200)
         await expect(follow).to_have_attribute("aria-pressed", "true")
     await view.evaluate("(log) => { log.scrollTop -= 3 }")  # as a finger or the bar does

@@ -6,11 +6,13 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.logpage import DESK, PHONE, numbered
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MOST_MOVED = 0.1
 """How much of a page may move by itself: what Core Web Vitals calls good."""
+IS_PAINTED = "() => performance.getEntriesByName('first-contentful-paint').length === 1"
 SHIFTS = """() => new Promise(resolve => {
     let sum = 0;
     new PerformanceObserver(list => {
@@ -35,7 +37,7 @@ async def test_the_frame_stands_before_the_script_and_nothing_moves_after_it(con
     await page.route("**/*.js", held)
     await page.goto(server.base if where == "console" else f"{reply['jobUrl']}stream", wait_until="commit")
     await expect(page.get_by_role("link", name="fastlane")).to_be_visible()
-    await page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length === 1", timeout=20_000)
+    await until(lambda: page.evaluate(IS_PAINTED), "the first paint")
     goes_on.set()
     shown = page.locator("#page section").first if where == "console" else page.locator("#log .row .text", has_text="line 99 ")
     await expect(shown).to_be_visible()
