@@ -42,12 +42,9 @@ class Other:
 
 
 def version_of(name: str, folder: Path = FOLDER) -> str:
-    """The version of the peer in its environment. Raises OSError or SubprocessError where it isn't installed."""
-    asked = [
-        str(folder / name / "bin/python"),
-        "-c",
-        f"import importlib.metadata as m; print(m.version({DISTRIBUTIONS.get(name, name)!r}))",
-    ]
+    """The version of the peer in its environment. Raises OSError or SubprocessError where it cannot be imported."""
+    program = f"import {name}, importlib.metadata as m; print(m.version({DISTRIBUTIONS.get(name, name)!r}))"
+    asked = [str(folder / name / "bin/python"), "-c", program]
     return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=DEADLINE).stdout.strip()
 
 
