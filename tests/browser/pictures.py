@@ -4,7 +4,6 @@ A browser of another version draws the edges of letters otherwise. So a picture 
 each: a letter that is drawn otherwise changes a block by little, and something that moved by a few pixels changes many blocks by much.
 """
 
-import asyncio
 import base64
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from tests.browser.logpage import SHOTS
+from tests.support.waiting import at_rest
 
 KEPT = Path(__file__).parent / "screenshots"
 UPDATE = bool(os.environ.get("FASTLANE_UPDATE_SCREENSHOTS"))
@@ -20,8 +20,6 @@ HIGHEST = 1_100
 """Pixels of a page that are kept, from its top."""
 TOLERANCE = 0.0015
 """The share of blocks that may differ."""
-LOOKS = 10
-"""Pictures of a page, half a second apart, of which one must be as the kept one."""
 
 READ = """async data => {
     const bitmap = await createImageBitmap(await (await fetch(data)).blob());
@@ -67,7 +65,8 @@ async def picture(tool: Page, page: Page, quality: float = 0.5) -> bytes:
     before = page.viewport_size
     # Higher than a window, so that what sticks to the window's edge is at the picture's edge.
     await page.set_viewport_size({"width": width, "height": min(height, HIGHEST)})
-    png = await page.screenshot(animations="disabled", caret="hide")
+    # Just after that, what sticks to the edge may not be drawn yet.
+    png = await at_rest(lambda: page.screenshot(animations="disabled", caret="hide"))
     if before is not None:
         await page.set_viewport_size(before)
     return base64.b64decode(await tool.evaluate(ENCODE, [url(png, "png"), quality]))
@@ -79,19 +78,17 @@ async def difference(tool: Page, kept: bytes, now: bytes) -> float:
 
 
 async def check(tool: Page, page: Page, name: str) -> str | None:
-    """What is wrong with the page's picture, if it does not become as the kept one; or replaces that one. ``tool`` is a page of another
-    window: a page that another one of its window covers is not drawn."""
+    """What is wrong with the page's picture, if it is not as the kept one; or replaces that one. ``tool`` is a page of another window: a
+    page that another one of its window covers is not drawn."""
+    now = await picture(tool, page)
     file = KEPT / f"{name}.webp"
     if UPDATE:
         KEPT.mkdir(exist_ok=True)
-        file.write_bytes(await picture(tool, page))
+        file.write_bytes(now)
         return None
-    for _ in range(LOOKS):  # just after the window's size has changed, what sticks to its edge may not be drawn yet
-        now = await picture(tool, page)
-        share = await difference(tool, file.read_bytes(), now) if file.exists() else 1.0
-        if share <= TOLERANCE:
-            return None
-        await asyncio.sleep(0.5)
+    share = await difference(tool, file.read_bytes(), now) if file.exists() else 1.0
+    if share <= TOLERANCE:
+        return None
     SHOTS.mkdir(parents=True, exist_ok=True)
     (SHOTS / file.name).write_bytes(now)
     return f"{file.name}: {share:.2%} of it differs; now it looks like {SHOTS / file.name}"

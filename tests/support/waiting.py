@@ -48,13 +48,16 @@ def wait_until(condition: Callable[[], T | None], what: object, patience: float 
     return answer
 
 
-async def at_rest(value: Callable[[], T]) -> T:
-    """Returns the value once two looks in a row find the same: what goes on no further has no event."""
-    before, now = None, value()
-    while before != now:
+async def at_rest(value: Callable[[], T] | Callable[[], Awaitable[T]]) -> T:
+    """Returns the value, or what awaiting it gives, once two looks in a row find the same: what goes on no further has no event."""
+    before: object = None
+    while True:
+        looked = value()
+        now = await looked if inspect.isawaitable(looked) else looked
+        if now == before:
+            return now
+        before = now
         await asyncio.sleep(REST)
-        before, now = now, value()
-    return now
 
 
 def outlast(seconds: float) -> None:

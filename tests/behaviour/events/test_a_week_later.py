@@ -65,7 +65,8 @@ async def test_who_stopped_this_and_why_that_did_not_run(own_redis: RealRedis, t
     async with serving(tmp_path, own_redis, past=False) as server:
         await make_pruner(server.settings, server.store).prune_all()
         stopped = await asked(server, f"/events?job={report.job_id}&kind=job.stopped,execution.stop")
-        # Sorted: within a millisecond, events of different rows are in no order.
+        times = [event["time"] for event in stopped["items"]]
+        assert times == sorted(times, reverse=True)  # newest first; two of one millisecond are in no order
         assert sorted((event["kind"], event["actor"]["user"]) for event in stopped["items"]) == [
             ("execution.stop", "ben"),
             ("job.stopped", "ben"),
